@@ -1,0 +1,39 @@
+"""Why a run could not go on, said for a person.
+
+Adapters translate what Docker, git, an agent or a forge answered into a `RunError`; the workflow
+records its text as the run's reason. Anything else that is raised is a bug and is recorded as
+`internal`, with the traceback in the log alone.
+"""
+
+from typing import Literal
+
+Class = Literal[
+    "network",  # nothing answered, or it broke off
+    "rate_limit",  # the provider or forge asks to wait
+    "overload",  # 5xx of a provider or forge
+    "authentication",  # 401/403, a missing or wrong key or token
+    "invalid_request",  # the other side understood and refused
+    "agent_crash",  # the agent or its container died
+    "timeout",  # a watchdog ended it
+    "remote",  # the repository is not there, is empty, refused the push
+    "sandbox",  # no engine, no image, out of memory
+    "disk",  # no space left
+    "limit",  # an answer, pack or diff over its cap
+    "internal",  # a bug of ours
+]
+
+
+class RunError(Exception):
+    """A run cannot go on. `reason` is one or two plain sentences: what happened, and the cure.
+
+    It never holds a secret: callers scrub what they quote.
+    """
+
+    def __init__(self, reason: str, kind: Class = "internal") -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.kind: Class = kind
+
+
+class Cancelled(Exception):
+    """Somebody cancelled the run; the step stops and the workflow goes to its end."""

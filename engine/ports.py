@@ -1,0 +1,235 @@
+"""What the engine needs of the world, as Protocols. Adapters live beside: sandbox/, agents/, forge/.
+
+Values are plain dataclasses without secrets in their `repr`. Methods raise `RunError`
+(`engine.errors`) with a reason for a person; "already gone" is success everywhere.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any, BinaryIO, Literal, Protocol
+from uuid import UUID
+
+Report = Callable[[str], Awaitable[None]]
+"""Told one short line about long work ("Starting your container"), for the card."""
+
+
+# -- sandbox ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """One user's sandbox, running, its agent server ready. Paths are as seen inside."""
+
+    user_id: UUID
+    url: str
+    """Base URL of the OpenCode server as the engine reaches it, without a trailing slash."""
+    password: str = field(repr=False)
+    """HTTP Basic password of that server; the user name is `opencode`."""
+    repos: PurePosixPath
+    """Folder that holds this user's workspaces; one per run: `repos / run_id`."""
+    objects: PurePosixPath
+    """Read-only folder of the objects this user may borrow: `objects / project_id`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A command that ended inside a sandbox. `stdout` is empty when it was streamed to a file."""
+
+    exit_code: int
+    stdout: bytes
+    stderr: bytes
+
+
+BoxState = Literal["running", "paused", "stopped"]
+
+
+class Sandbox(Protocol):
+    """Where agents run: `docker` (a container per user) or `process` (bubblewrap, one person).
+
+    Every method is idempotent and safe to repeat after a crash. Callers hold the user's
+    container row while they call ensure, pause or remove, so two never race for one user.
+    """
+
+    name: Literal["docker", "process"]
+
+    async def check(self) -> str | None:
+        """Why this sandbox cannot run here now, with the cure; None when it can."""
+
+    async def ensure(self, user_id: UUID, report: Report) -> Box:
+        """Running → use, paused or stopped → wake, none → create; returns once it is ready."""
+
+    async def exec(
+        self,
+        box: Box,
+        argv: Sequence[str],
+        *,
+        cwd: PurePosixPath | None = None,
+        env: Mapping[str, str] | None = None,
+        stdin: bytes = b"",
+        stdout: BinaryIO | None = None,
+        limit: int = 8 << 20,
+        timeout: float = 60.0,
+    ) -> Finished:
+        """Run `argv` as the worker user, to its end.
+
+        Over `limit` bytes of output, or after `timeout` seconds, it is killed: RunError.
+        """
+
+    async def spawn(self, box: Box, name: str, argv: Sequence[str], *, stdin: bytes = b"") -> None:
+        """Start a long-lived helper beside the agent server, once per `name`; it dies with the box.
+
+        `stdin` is given to it whole, then closed. It outlives the engine's process.
+        """
+
+    async def stop_run(self, box: Box, run_id: UUID) -> None:
+        """Kill what still runs in the run's workspace folder (cwd or environment names it)."""
+
+    async def pause(self, user_id: UUID) -> None: ...
+
+    async def remove(self, user_id: UUID) -> None:
+        """Remove the sandbox; the volumes with workspaces, auth and config stay."""
+
+    async def found(self) -> dict[UUID, BoxState]:
+        """Every sandbox of this installation that exists now, by its user."""
+
+    async def cause_of_death(self, user_id: UUID) -> str | None:
+        """Why the sandbox or its agent died ("ran out of memory (512 MB)…"), when it can be told."""
+
+    def shared_objects(self, user_id: UUID) -> Path:
+        """The host folder that shows up as `Box.objects`. The engine hard-links packs into it."""
+
+
+# -- agent ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRef:
+    provider: str
+    model: str
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderKey:
+    """A user's credential for a model provider. `base_url` makes it any OpenAI-compatible endpoint."""
+
+    provider: str
+    api_key: str = field(repr=False)
+    base_url: str | None = None
+    models: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """An agent's session for one run, inside a box."""
+
+    id: str
+    directory: PurePosixPath
+
+
+EventKind = Literal[
+    "text",  # the agent speaks; state is the piece's offset in the part, in characters
+    "reasoning",  # as text
+    "tool",  # state running | completed | error; details {tool, input, output?, durationMs?}
+    "edit",  # a file was written; text is its path relative to the workspace
+    "usage",  # details {tokensIn, tokensOut, tokensCached, cost}, cost in US dollars
+    "ask",  # details {ask: "permission"|"question", ...}; the run waits for an answer
+    "answered",  # an ask was settled; part is the ask's
+    "retry",  # the agent waits and will try the model again; details {attempt, error, class}
+    "error",  # the turn failed; text is the reason, details {class}
+    "idle",  # the turn ended
+    "alive",  # a sign of life that is not stored
+]
+
+
+@dataclass(frozen=True, slots=True)
+class AgentEvent:
+    """One thing an agent did. (part, state) is stable over reconnects, so a repeat is recognised."""
+
+    kind: EventKind
+    part: str
+    state: str = ""
+    text: str = ""
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Agent(Protocol):
+    name: str
+
+    async def prepare(self, box: Box, keys: Sequence[ProviderKey], *, demo: bool) -> None:
+        """Make the user's provider credentials known to the agent. `demo` starts the demo model too."""
+
+    async def open(self, box: Box, directory: PurePosixPath, title: str) -> Session:
+        """The session with this title, or a new one: asking twice yields one session."""
+
+    async def prompt(self, box: Box, session: Session, message_id: str, text: str, model: ModelRef) -> None:
+        """Send the prompt, unless a message with this id is there already."""
+
+    def events(self, box: Box, session: Session, seen: Mapping[str, str]) -> AsyncIterator[AgentEvent]:
+        """What happened and happens, from the start, then live, until closed by the caller.
+
+        Begins with what the session already holds (messages, open asks, status), then follows the
+        stream without a gap. `seen` maps a text part to the offset (as text) recorded so far.
+        Reconnects by itself; raises RunError when the agent is gone.
+        """
+
+    async def answer(self, box: Box, session: Session, part: str, details: Mapping[str, Any]) -> None:
+        """Settle an ask.
+
+        A permission: {reply: "once" | "always" | "reject", message?}. A question: {answers: [[...]]}
+        or {reject: true}.
+        """
+
+    async def abort(self, box: Box, session: Session) -> None: ...
+
+
+# -- forge ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class PullRequest:
+    number: int
+    url: str
+
+
+class Forge(Protocol):
+    """Where pull requests live."""
+
+    def hosts(self, clone_url: str) -> bool:
+        """Whether this remote is one of this forge's."""
+
+    async def open_pull_request(
+        self, clone_url: str, token: str, *, head: str, base: str, title: str, body: str
+    ) -> PullRequest:
+        """The open pull request of this branch: a new one, or the one that is there already."""
+
+
+# -- product ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """What git or a forge asks for, at the moment of use."""
+
+    username: str
+    password: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteAccess:
+    """A project's remote as one user reaches it. `credential` is None for an anonymous read."""
+
+    url: str
+    credential: Credential | None
+
+
+class Product(Protocol):
+    """What the engine asks of the product. Secrets pass through here alone, when they are used."""
+
+    async def remote(self, project_id: UUID, user_id: UUID) -> RemoteAccess:
+        """The project's remote with this user's credential. RunError when they may not read it."""
+
+    async def provider_keys(self, user_id: UUID) -> Sequence[ProviderKey]: ...
+
+    async def ended(self, session: Any, run_id: UUID) -> None:
+        """A run ended. Called in the transaction (an AsyncSession) that records the end."""

@@ -1,0 +1,62 @@
+"""The engine's settings, from the environment. The product's settings extend these."""
+
+import os
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+def default_home() -> Path:
+    """The platform's data folder, as XDG lays it down."""
+    base = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
+    return Path(base) / "openlinear"
+
+
+class EngineSettings(BaseSettings):
+    """Read once per process. Durations are seconds unless the name says otherwise."""
+
+    model_config = SettingsConfigDict(env_ignore_empty=True, extra="ignore", frozen=True)
+
+    database_url: str = ""
+    """PostgreSQL. `openlinear up` sets it to the embedded server when it is empty."""
+    openlinear_home: Path = Field(default_factory=default_home)
+    repos_dir: Path | None = None
+    """Mirrors and what sandboxes borrow of them; `$OPENLINEAR_HOME/repos` unless named."""
+    openlinear_secret_key: SecretStr = SecretStr("")
+    """Encrypts secrets at rest and derives container passwords; `openlinear up` generates it."""
+
+    sandbox: Literal["auto", "docker", "process"] = "auto"
+    opencode_image: str = "opencode-worker:latest"
+    container_memory_mb: int = Field(512, ge=256)
+    container_pids: int = Field(256, ge=64)
+    container_idle_pause_seconds: float = Field(60.0, ge=0)
+    container_idle_timeout_ms: int = Field(7_200_000, ge=1000)
+    installation: str = "default"
+    """Told apart by container labels when several installations share one Docker engine."""
+
+    allow_local_remotes: bool = False
+    github_url: str = "https://github.com"
+    github_api_url: str = "https://api.github.com"
+
+    run_idle_seconds: float = Field(300.0, gt=0)
+    run_total_seconds: float = Field(1800.0, gt=0)
+    model_retry_limit: int = Field(5, ge=0)
+    """How often the agent may retry the model in a row before the run fails with that reason."""
+    pack_limit_mb: int = Field(512, ge=1)
+    worker_concurrency: int = Field(16, ge=1)
+    queue_poll_seconds: float = Field(0.05, gt=0)
+
+    @field_validator("database_url")
+    @classmethod
+    def _driver(cls, url: str) -> str:
+        """Name psycopg 3 as the driver, whichever common spelling came in."""
+        for prefix in ("postgres://", "postgresql://"):
+            if url.startswith(prefix):
+                return "postgresql+psycopg://" + url.removeprefix(prefix)
+        return url
+
+    @property
+    def repos(self) -> Path:
+        return self.repos_dir or self.openlinear_home / "repos"

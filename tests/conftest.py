@@ -1,0 +1,9 @@
+"""Every module in tests/support is a pytest plugin: shared, expensive parts live there, one a file."""
+
+from pathlib import Path
+
+pytest_plugins = [
+    f"tests.support.{path.stem}"
+    for path in sorted((Path(__file__).parent / "support").glob("*.py"))
+    if path.stem != "__init__"
+]
