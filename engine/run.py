@@ -12,6 +12,7 @@ from uuid import UUID
 
 from dbos import DBOS
 
+from engine.changes import collect_changes, free_branch, known
 from engine.git import workspace
 from engine.git.demo import demo_home, ensure_demo_repo
 from engine.git.mirror import Mirror
