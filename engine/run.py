@@ -25,7 +25,7 @@ from engine.pull_request import body
 from engine.record import Entry, Recorder
 from engine.session import converse as follow_session
 from engine.session import open_session
-from engine.step import End, step, success
+from engine.step import PATIENTLY, End, step, success
 from engine.world import World, world
 
 log = logging.getLogger(__name__)
@@ -33,16 +33,19 @@ log = logging.getLogger(__name__)
 
 @DBOS.workflow(name="run", max_recovery_attempts=None)
 async def run_workflow(run_id: str) -> str:
-    for take in (prepare, converse, collect, publish, propose):
-        end = await take(run_id)
-        if end is not None:
-            break
-    else:
-        end = success("pull_request")
+    end = await _walk(run_id)
     if end["status"] != "done":
         await salvage(run_id)
     await finish(run_id, end)
     return end["status"]
+
+
+async def _walk(run_id: str) -> End:
+    for take in (prepare, converse, collect, publish):
+        end = await take(run_id)
+        if end is not None:
+            return end
+    return await propose(run_id) or success("pushed")
 
 
 # -- steps --------------------------------------------------------------------------------------
@@ -120,7 +123,7 @@ async def propose(here: World, run: Run, recorder: Recorder) -> End | None:
     return success("pull_request")
 
 
-@DBOS.step(name="salvage")
+@DBOS.step(name="salvage", **PATIENTLY)
 async def salvage(run_id: str) -> None:
     """What a failed or cancelled run has done so far is kept in the mirror, and shown as its diff."""
     here = world()
@@ -141,7 +144,7 @@ async def salvage(run_id: str) -> None:
         await recorder.note("The unfinished work could not be kept", part="salvage", level="warning")
 
 
-@DBOS.step(name="finish")
+@DBOS.step(name="finish", **PATIENTLY)
 async def finish(run_id: str, end: End) -> None:
     """Free what the run held, then record its end and tell the product, in one transaction."""
     here = world()

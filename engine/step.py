@@ -8,7 +8,9 @@ from collections.abc import Callable, Coroutine
 from typing import Any, TypedDict
 from uuid import UUID
 
+import psycopg
 from dbos import DBOS
+from sqlalchemy.exc import InterfaceError, OperationalError
 
 from engine.errors import Cancelled, RunError
 from engine.models import Run
@@ -38,6 +40,18 @@ def failure(error: RunError) -> End:
 CANCELLED = End(status="cancelled", outcome=None, reason=None, kind=None)
 
 
+class _Retries(TypedDict):
+    retries_allowed: bool
+    interval_seconds: float
+    max_attempts: int
+    backoff_rate: float
+
+
+PATIENTLY = _Retries(retries_allowed=True, interval_seconds=1.0, max_attempts=10_000, backoff_rate=1.0)
+"""For steps whose failure would leave a run without an end: tried each second until it works."""
+
+DATABASE_AWAY = (OperationalError, InterfaceError, psycopg.OperationalError)
+
 Step = Callable[[World, Run, Recorder], Coroutine[Any, Any, End | None]]
 
 
@@ -49,24 +63,35 @@ def step(body: Step) -> Callable[[str], Coroutine[Any, Any, End | None]]:
     async def checkpointed(run_id: str) -> End | None:
         here = world()
         recorder = Recorder(here.database, UUID(run_id))
-        try:
-            return await _unless_cancelled(here, recorder, body)
-        except Cancelled:
-            return CANCELLED
-        except RunError as error:
-            return failure(await _explained(here, recorder, error))
-        except OSError as error:
-            log.exception("run %s: %s failed", run_id, body.__name__)
-            return failure(_os_error(error))
-        except Exception:
-            log.exception("run %s: %s failed", run_id, body.__name__)
-            return failure(
-                RunError(
-                    f"Something went wrong in OpenLinear itself ({body.__name__}). The engine's log has more."
+        while True:
+            try:
+                return await _result(here, recorder, body)
+            except DATABASE_AWAY as error:  # a step may be repeated, so an outage costs time alone
+                log.warning(
+                    "run %s: %s waits for the database: %s", run_id, body.__name__, type(error).__name__
                 )
-            )
+                await asyncio.sleep(1.0)
 
     return checkpointed
+
+
+async def _result(here: World, recorder: Recorder, body: Step) -> End | None:
+    """What the step's body came to: None, its own end, or its error as one."""
+    try:
+        return await _unless_cancelled(here, recorder, body)
+    except Cancelled:
+        return CANCELLED
+    except RunError as error:
+        return failure(await _explained(here, recorder, error))
+    except DATABASE_AWAY:
+        raise
+    except OSError as error:
+        log.exception("run %s: %s failed", recorder.run_id, body.__name__)
+        return failure(_os_error(error))
+    except Exception:
+        log.exception("run %s: %s failed", recorder.run_id, body.__name__)
+        reason = f"Something went wrong in OpenLinear itself ({body.__name__}). The engine's log has more."
+        return failure(RunError(reason))
 
 
 async def _unless_cancelled(here: World, recorder: Recorder, body: Step) -> End | None:
