@@ -8,6 +8,8 @@ returns is small JSON: None to go on, or how the run ends.
 
 import asyncio
 import logging
+from collections.abc import Coroutine
+from typing import Any, TypeVar
 from uuid import UUID
 
 from dbos import DBOS
@@ -29,6 +31,9 @@ from engine.step import PATIENTLY, End, step, success
 from engine.world import World, world
 
 log = logging.getLogger(__name__)
+
+A = TypeVar("A")
+B = TypeVar("B")
 
 
 @DBOS.workflow(name="run", max_recovery_attempts=None)
@@ -62,7 +67,7 @@ async def prepare(here: World, run: Run, recorder: Recorder) -> End | None:
         started_at=run.started_at or now(),
         sandbox=here.sandbox.name,
     )
-    (mirror, base), box = await asyncio.gather(_mirror(here, run), _box(here, run, recorder))
+    (mirror, base), box = await _both(_mirror(here, run), _box(here, run, recorder))
     await mirror.share(here.sandbox.shared_objects(run.user_id) / str(run.project_id))
     await recorder.note("Laying out the workspace", part="workspace", progress=15, base_sha=base)
     await workspace.make(here.sandbox, box, run.id, project_id=run.project_id, base=base, branch=run.branch)
@@ -189,6 +194,16 @@ async def _mirror(here: World, run: Run) -> tuple[Mirror, str]:
     remote, credential = await _remote(here, run)
     tip = await mirror.refresh(remote, credential, run.base_branch)
     return mirror, run.base_sha or tip
+
+
+async def _both(first: Coroutine[Any, Any, A], second: Coroutine[Any, Any, B]) -> tuple[A, B]:
+    """Both at once; where one fails the other is stopped, and its error is the one that counts."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            one, other = group.create_task(first), group.create_task(second)
+    except BaseExceptionGroup as errors:
+        raise errors.exceptions[0] from errors
+    return one.result(), other.result()
 
 
 async def _box(here: World, run: Run, recorder: Recorder) -> Box:
