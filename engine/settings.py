@@ -49,6 +49,8 @@ class EngineSettings(BaseSettings):
     run_total_seconds: float = Field(1800.0, gt=0)
     model_retry_limit: int = Field(5, ge=0)
     """How often the agent may retry the model in a row before the run fails with that reason."""
+    demo_model_pace: float = Field(1.0, ge=0)
+    """How slowly the demo model works, so that a person can watch: 1 is 6 to 10 s a card, 0 is at once."""
     pack_limit_mb: int = Field(512, ge=1)
     worker_concurrency: int = Field(16, ge=1)
     queue_poll_seconds: float = Field(0.05, gt=0)
