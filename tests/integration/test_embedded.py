@@ -118,6 +118,7 @@ def test_an_interrupted_creation_is_begun_anew(home: Path, server: EmbeddedPostg
 
 
 def test_a_long_home_gets_a_short_private_socket(home: Path) -> None:
+    home.chmod(0o711)
     server = EmbeddedPostgres(home / ("deep" * 20) / ("folder" * 10), {"fsync": "off"})
     url = server.start()
     try:

@@ -73,19 +73,24 @@ class Running:
         )
 
 
-@pytest.fixture
-def place() -> Iterator[Path]:
+def new_place() -> Path:
     """A folder that a system account may pass through, unlike pytest's own."""
     folder = Path(tempfile.mkdtemp(prefix="openlinear-up-", dir="/tmp"))
     folder.chmod(0o755)
+    return folder
+
+
+@pytest.fixture
+def place() -> Iterator[Path]:
+    folder = new_place()
     yield folder
     shutil.rmtree(folder)
 
 
-@pytest.fixture
-def running(place: Path) -> Iterator[Running]:
+def started(place: Path) -> Iterator[Running]:
     up = Running(place / "home", free_port())
     try:
+        up.wait_for("is ready after")
         yield up
     finally:
         if up.process.poll() is None:
@@ -93,16 +98,22 @@ def running(place: Path) -> Iterator[Running]:
             up.process.wait(20)
 
 
-def gone(up: Running, seconds: float) -> bool:
-    deadline = time.monotonic() + seconds
-    while up.others() and time.monotonic() < deadline:
-        time.sleep(0.05)
-    return not up.others()
+@pytest.fixture
+def running(place: Path) -> Iterator[Running]:
+    """One of its own, to be stopped."""
+    yield from started(place)
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.fixture(scope="module")
+def shared() -> Iterator[Running]:
+    """One for all the tests that leave it running."""
+    folder = new_place()
+    yield from started(folder)
+    shutil.rmtree(folder)
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
 def test_it_stops_everything_it_started_in_order(running: Running, how: signal.Signals) -> None:
-    running.wait_for("is ready after")
     assert len(running.others()) >= 3  # database, web server, engine
     began = time.monotonic()
     running.process.send_signal(how)
@@ -115,7 +126,6 @@ def test_it_stops_everything_it_started_in_order(running: Running, how: signal.S
 
 
 def test_nothing_outlives_a_killed_supervisor(running: Running) -> None:
-    running.wait_for("is ready after")
     running.process.kill()
     running.process.wait()
     engine_child = "sleep 1000"
@@ -132,7 +142,6 @@ def test_nothing_outlives_a_killed_supervisor(running: Running) -> None:
 
 
 def test_a_second_start_is_quick_and_finds_the_same_database(running: Running) -> None:
-    running.wait_for("is ready after")
     version = (running.home / "postgres" / "18" / "PG_VERSION").stat().st_ino
     running.process.send_signal(signal.SIGINT)
     running.process.wait(15)
@@ -145,26 +154,24 @@ def test_a_second_start_is_quick_and_finds_the_same_database(running: Running) -
     assert again.process.wait(15) == 0
 
 
-def test_a_dead_process_is_started_again(running: Running) -> None:
-    running.wait_for("is ready after")
-    first = running.engine_pid()
+def test_a_dead_process_is_started_again(shared: Running) -> None:
+    first = shared.engine_pid()
     os.kill(first, signal.SIGKILL)
-    running.wait_for("The engine was killed by SIGKILL; starting it again")
+    shared.wait_for("The engine was killed by SIGKILL; starting it again")
     deadline = time.monotonic() + 10
-    while running.engine_pid() == first:
+    while shared.engine_pid() == first:
         assert time.monotonic() < deadline
         time.sleep(0.05)
-    assert psutil.pid_exists(running.engine_pid())
+    assert psutil.pid_exists(shared.engine_pid())
 
 
-def test_a_second_one_on_the_same_home_is_refused_in_one_line(running: Running) -> None:
-    running.wait_for("is ready after")
-    second = Running(running.home, free_port())
+def test_a_second_one_on_the_same_home_is_refused_in_one_line(shared: Running) -> None:
+    second = Running(shared.home, free_port())
     assert second.process.wait(20) == 1
     said = second.said().strip()
     assert said.startswith("Error: OpenLinear runs already on")
     assert "\n" not in said
-    assert running.process.poll() is None
+    assert shared.process.poll() is None
 
 
 def test_a_taken_port_is_said_in_one_line_with_the_cure(place: Path) -> None:
@@ -191,6 +198,6 @@ def test_an_engine_that_does_not_start_ends_the_start_with_its_last_words(place:
     assert up.others() == []
 
 
-def test_the_sandbox_says_its_trouble_beside_the_running_board(running: Running) -> None:
-    running.wait_for("Agents' sandbox: no Docker engine answers: start one")
-    assert running.process.poll() is None
+def test_the_sandbox_says_its_trouble_beside_the_running_board(shared: Running) -> None:
+    shared.wait_for("Agents' sandbox: no Docker engine answers: start one")
+    assert shared.process.poll() is None
