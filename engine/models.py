@@ -36,11 +36,7 @@ def _time(nullable: bool = True, **kwargs: Any) -> Any:
 
 
 class Run(SQLModel, table=True):
-    """One press of Execute. What this row says is the truth about it; nobody copies it.
-
-    `fence` grows whenever somebody takes the run over (a cancel, another worker); a write that
-    carries an older fence changes nothing.
-    """
+    """One press of Execute. What this row says is the truth about it; nobody copies it."""
 
     __tablename__ = "runs"
     __table_args__ = (
@@ -78,7 +74,6 @@ class Run(SQLModel, table=True):
     error_kind: str | None = None
     outcome: str | None = None
     """`pull_request`, `pushed`, `no_changes`; None unless done."""
-    fence: int = 0
     cancel_requested: bool = False
 
     sandbox: str | None = None
@@ -108,7 +103,9 @@ class RunEvent(SQLModel, table=True):
         UniqueConstraint("run_id", "part", "state"),
     )
 
-    id: int = Field(sa_column=Column(BigInteger, primary_key=True, server_default=text("news_id()")))
+    id: int | None = Field(
+        default=None, sa_column=Column(BigInteger, primary_key=True, server_default=text("news_id()"))
+    )
     run_id: UUID = Field(sa_column=Column(ForeignKey("runs.id", ondelete="CASCADE"), nullable=False))
     seq: int
     time: datetime = _time(nullable=False, default_factory=now)
