@@ -4,7 +4,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import lru_cache
 
-from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker, create_async_engine
+from sqlmodel.ext.asyncio.session import AsyncSession
 
 from openlinear.settings import get_settings
 
@@ -22,7 +23,7 @@ def engine() -> AsyncEngine:
 
 @lru_cache
 def _sessions() -> async_sessionmaker[AsyncSession]:
-    return async_sessionmaker(engine(), expire_on_commit=False)
+    return async_sessionmaker(engine(), class_=AsyncSession, expire_on_commit=False)
 
 
 @asynccontextmanager

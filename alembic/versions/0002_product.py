@@ -156,19 +156,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("task_id", "label_id"),
     )
     op.create_index("ix_task_labels_label_id", "task_labels", ["label_id"], unique=False)
-    # NOTIFY carries the number alone; readers fetch what they may see.
-    op.execute(
-        """
-        CREATE FUNCTION changes_notify() RETURNS trigger LANGUAGE plpgsql AS $$
-        BEGIN
-            PERFORM pg_notify('news', NEW.id::text);
-            RETURN NULL;
-        END $$
-        """
-    )
-    op.execute(
-        "CREATE TRIGGER changes_notify AFTER INSERT ON changes FOR EACH ROW EXECUTE FUNCTION changes_notify()"
-    )
+    op.execute("CREATE TRIGGER tell_news AFTER INSERT ON changes FOR EACH ROW EXECUTE FUNCTION tell_news()")
 
 
 def downgrade() -> None:
@@ -182,4 +170,3 @@ def downgrade() -> None:
     op.drop_table("users")
     op.drop_table("changes")
     op.drop_table("attempts")
-    op.execute("DROP FUNCTION changes_notify()")

@@ -9,8 +9,8 @@ import jwt
 from email_validator import EmailNotValidError, validate_email
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
+from sqlmodel.ext.asyncio.session import AsyncSession
 
 from openlinear import passwords
 from openlinear.models import AuthSession, User
@@ -130,6 +130,8 @@ async def _insert(session: AsyncSession, name: str, email: str, digest: str) -> 
         except IntegrityError as error:
             if "users_email" in str(error.orig):
                 raise Conflict("An account with this email exists already. Sign in instead.") from None
+            if "users_username" not in str(error.orig):
+                raise
         else:
             return user
 
