@@ -13,8 +13,8 @@ from uuid import UUID
 from dbos import DBOSClient, EnqueueOptions
 from sqlalchemy import func, select, text
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
-from sqlmodel.ext.asyncio.session import AsyncSession
 
 from engine.errors import RunError
 from engine.git.remote import parse

@@ -3,8 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker, create_async_engine
-from sqlmodel.ext.asyncio.session import AsyncSession
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 
 
 class Database:
@@ -15,7 +14,7 @@ class Database:
         self.pool: AsyncEngine = create_async_engine(
             url, pool_size=pool_size, max_overflow=10, pool_pre_ping=True
         )
-        self._sessions = async_sessionmaker(self.pool, class_=AsyncSession, expire_on_commit=False)
+        self._sessions = async_sessionmaker(self.pool, expire_on_commit=False)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncSession]:

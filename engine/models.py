@@ -31,8 +31,14 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
-def _time(nullable: bool = True, **kwargs: Any) -> Any:
-    return Field(sa_column=Column(DateTime(timezone=True), nullable=nullable), **kwargs)
+def _time() -> Any:
+    """A moment that may be missing."""
+    return Field(default=None, sa_column=Column(DateTime(timezone=True)))
+
+
+def _now() -> Any:
+    """A moment that is the row's making unless it is given, for the ORM and for plain inserts."""
+    return Field(default_factory=now, sa_column=Column(DateTime(timezone=True), nullable=False, default=now))
 
 
 class Run(SQLModel, table=True):
@@ -51,9 +57,9 @@ class Run(SQLModel, table=True):
     project_id: UUID
     user_id: UUID
     """Whoever pressed Execute: their container, keys and token."""
-    created_at: datetime = _time(nullable=False, default_factory=now)
-    started_at: datetime | None = _time(default=None)
-    ended_at: datetime | None = _time(default=None)
+    created_at: datetime = _now()
+    started_at: datetime | None = _time()
+    ended_at: datetime | None = _time()
 
     title: str = Field(sa_type=Text)
     prompt: str = Field(sa_type=Text)
@@ -108,7 +114,7 @@ class RunEvent(SQLModel, table=True):
     )
     run_id: UUID = Field(sa_column=Column(ForeignKey("runs.id", ondelete="CASCADE"), nullable=False))
     seq: int
-    time: datetime = _time(nullable=False, default_factory=now)
+    time: datetime = _now()
     kind: str
     """`status`, or an `engine.ports.EventKind` but `alive`."""
     level: str = "info"
@@ -145,10 +151,10 @@ class Ask(SQLModel, table=True):
     """`permission` or `question`."""
     text: str = Field(sa_type=Text)
     details: dict[str, Any] = Field(default_factory=dict, sa_column=Column(JSONB, nullable=False))
-    asked_at: datetime = _time(nullable=False, default_factory=now)
+    asked_at: datetime = _now()
     answer: dict[str, Any] | None = Field(default=None, sa_column=Column(JSONB))
-    answered_at: datetime | None = _time(default=None)
-    settled_at: datetime | None = _time(default=None)
+    answered_at: datetime | None = _time()
+    settled_at: datetime | None = _time()
     """When the agent took the answer (or the ask was settled without one)."""
 
 
@@ -158,7 +164,7 @@ class Container(SQLModel, table=True):
     __tablename__ = "containers"
 
     user_id: UUID = Field(primary_key=True)
-    used_at: datetime = _time(nullable=False, default_factory=now)
+    used_at: datetime = _now()
     """The end of the latest lease; idle time counts from here."""
 
 
@@ -177,8 +183,8 @@ class Worker(SQLModel, table=True):
     __tablename__ = "workers"
 
     id: str = Field(primary_key=True)
-    started_at: datetime = _time(nullable=False, default_factory=now)
-    seen_at: datetime = _time(nullable=False, default_factory=now)
+    started_at: datetime = _now()
+    seen_at: datetime = _now()
     sandbox: str = ""
     trouble: str | None = Field(default=None, sa_type=Text)
     """Why its sandbox cannot run agents now, with the cure."""

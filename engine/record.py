@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, select, tuple_, update
+from sqlalchemy import func, select, tuple_
+from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
-from sqlmodel.ext.asyncio.session import AsyncSession
 
 from engine.db import Database
 from engine.models import ENDED, Run, RunEvent
@@ -69,27 +69,24 @@ class Recorder:
         for entry in fresh:
             for column, amount in entry.add.items():
                 columns[column] = columns.get(column, getattr(run, column)) + amount
-        if fresh:
-            columns["last_seq"] = run.last_seq + len(fresh)
-        if columns:
-            await session.execute(update(Run).where(col(Run.id) == run.id).values(**columns))
-        if fresh:
-            status = columns.get("status", run.status)
-            progress = columns.get("progress", run.progress)
-            session.add_all(
-                RunEvent(
-                    run_id=run.id,
-                    seq=run.last_seq + number,
-                    kind=entry.kind,
-                    part=entry.part,
-                    state=entry.state,
-                    level=entry.level,
-                    message=_storable(entry.message),
-                    details=_details(entry, status, progress),
-                )
-                for number, entry in enumerate(fresh, start=1)
+        first = run.last_seq + 1
+        for column, value in {**columns, "last_seq": run.last_seq + len(fresh)}.items():
+            setattr(run, column, value)
+        await session.flush()
+        session.add_all(
+            RunEvent(
+                run_id=run.id,
+                seq=seq,
+                kind=entry.kind,
+                part=entry.part,
+                state=entry.state,
+                level=entry.level,
+                message=_storable(entry.message),
+                details=_details(entry, run),
             )
-            await session.flush()
+            for seq, entry in enumerate(fresh, start=first)
+        )
+        await session.flush()
 
     async def _fresh(self, session: AsyncSession, entries: Sequence[Entry]) -> list[Entry]:
         """The entries that are not written yet, each once, in their order."""
@@ -128,9 +125,9 @@ def _storable(text: str) -> str:
     return text.replace("\x00", "\N{SYMBOL FOR NULL}")
 
 
-def _details(entry: Entry, status: str, progress: int) -> dict[str, Any] | None:
+def _details(entry: Entry, run: Run) -> dict[str, Any] | None:
     if entry.kind == "status":
-        return {"status": status, "progress": progress, **(entry.details or {})}
+        return {"status": run.status, "progress": run.progress, **(entry.details or {})}
     return _clean(dict(entry.details)) if entry.details else None
 
 

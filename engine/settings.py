@@ -9,9 +9,14 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
 def default_home() -> Path:
-    """The platform's data folder, as XDG lays it down."""
-    base = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
-    return Path(base) / "openlinear"
+    """The platform's data folder, as XDG lays it down; a service's where root starts it.
+
+    The database refuses to run as root and runs as another user, who could not pass through /root.
+    """
+    named = os.environ.get("XDG_DATA_HOME")
+    if not named and os.geteuid() == 0:
+        return Path("/var/lib/openlinear")
+    return Path(named or Path.home() / ".local" / "share") / "openlinear"
 
 
 class EngineSettings(BaseSettings):

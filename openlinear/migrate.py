@@ -1,5 +1,6 @@
 """Bring a database's tables up to date: ours by alembic, the workflows' by DBOS."""
 
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,9 +8,11 @@ from contextlib import contextmanager
 from alembic.config import Config
 from dbos import DBOS
 from sqlalchemy import Connection, create_engine, text
+from sqlalchemy.exc import OperationalError
 
 from alembic import command
 from openlinear.resources import resource
+from openlinear.settings import get_settings
 
 LOCK = 0x6F70656E_6C696E65  # "openline": the advisory lock of this job
 WAIT_SECONDS = 0.1
@@ -45,3 +48,16 @@ def migrate(url: str) -> None:
         command.upgrade(config, "heads")
         connection.commit()
         DBOS.migrate(url)
+
+
+def main() -> None:
+    """Migrate the database that DATABASE_URL names; the last line printed says what went wrong."""
+    try:
+        migrate(get_settings().database_url)
+    except OperationalError as error:
+        why = str(error.orig).strip().splitlines()[0]
+        sys.exit(f"The database of DATABASE_URL could not be reached or migrated: {why}")
+
+
+if __name__ == "__main__":
+    main()

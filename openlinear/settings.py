@@ -48,8 +48,8 @@ class Settings(EngineSettings):
         value = secret.get_secret_value()
         if value and weak(value):
             raise ValueError(
-                f"JWT_SECRET is too weak: give it {SECRET_BYTES} random bytes or more (`openssl rand -hex 32`), "
-                "or leave it unset and one is generated"
+                f"too weak: give it {SECRET_BYTES} random bytes or more (`openssl rand -hex 32`), "
+                "or leave it unset and `openlinear up` generates one"
             )
         return secret
 
