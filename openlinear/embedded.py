@@ -9,10 +9,8 @@ import getpass
 import hashlib
 import importlib.util
 import os
-import pwd
 import shutil
 import signal
-import stat
 import subprocess
 import tempfile
 import time
@@ -22,11 +20,11 @@ from pathlib import Path
 import psutil
 import psycopg
 
+from openlinear.account import ACCOUNT, ENVIRONMENT, account, may_run, private_folder, run, write
 from openlinear.child import launch
 from openlinear.errors import StartError
 
 ROLE = "openlinear"
-ACCOUNT = "openlinear"
 SOCKET_LIMIT = 107  # bytes a Unix socket's path may have
 START_SECONDS = 60.0
 STOP_SECONDS = 6.0
@@ -92,7 +90,7 @@ class EmbeddedPostgres:
             self.process = launch(
                 argv,
                 on_orphan=signal.SIGINT,
-                env={"PATH": os.defpath, "LC_ALL": "C", "TZ": "UTC"},
+                env=ENVIRONMENT,
                 user=self.user,
                 cwd=Path("/"),
                 stdout=log,
@@ -125,13 +123,13 @@ class EmbeddedPostgres:
     # -- folders and account --------------------------------------------------------------------
 
     def _prepare(self) -> None:
-        self.user = _account() if os.geteuid() == 0 else None
+        self.user = account() if os.geteuid() == 0 else None
         self.home.mkdir(parents=True, exist_ok=True)
         # Root's server is another user's: that user may pass through the home, and read nothing.
         self.home.chmod(0o711 if self.user else 0o700)
         for folder in (self.folder, self.socket):
-            _private(folder, self.user)
-        if self.user and not _may_run("/bin/ls", self.folder, user=self.user):
+            private_folder(folder, self.user)
+        if self.user and not may_run("/bin/ls", self.folder, user=self.user):
             raise StartError(
                 f"PostgreSQL cannot reach {self.home}: started by root it runs as the system account "
                 f"'{ACCOUNT}', and a folder above is closed to others. "
@@ -148,7 +146,7 @@ class EmbeddedPostgres:
             )
         package = Path(spec.origin).parent
         here = package / "pginstall18" / "bin"
-        if self.user is None or _may_run(here / "initdb", "--version", user=self.user):
+        if self.user is None or may_run(here / "initdb", "--version", user=self.user):
             return here
         digest = hashlib.sha256(f"{package}{(here / 'postgres').stat().st_mtime_ns}".encode()).hexdigest()[
             :12
@@ -170,8 +168,8 @@ class EmbeddedPostgres:
     def _initdb(self) -> None:
         part = self.folder / "part"
         shutil.rmtree(part, ignore_errors=True)
-        _private(part, self.user)
-        done = _run(
+        private_folder(part, self.user)
+        done = run(
             self.bin / "initdb",
             *("-D", part, "-U", "postgres", "--auth=peer", "--encoding=UTF8", "--locale=C"),
             *("--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--no-instructions"),
@@ -181,8 +179,8 @@ class EmbeddedPostgres:
             why = _last(done.stderr.decode(errors="replace"))
             raise StartError(f"The database could not be created in {self.folder}: {why}")
         me = getpass.getuser() if self.user is None else "root"
-        _write(part / "pg_hba.conf", "local all all peer map=own\n", self.user)
-        _write(part / "pg_ident.conf", f'own "{me}" postgres\nown "{me}" {ROLE}\n', self.user)
+        write(part / "pg_hba.conf", "local all all peer map=own\n", self.user)
+        write(part / "pg_ident.conf", f'own "{me}" postgres\nown "{me}" {ROLE}\n', self.user)
         part.rename(self.data)
 
     # -- the server -----------------------------------------------------------------------------
@@ -244,73 +242,6 @@ class EmbeddedPostgres:
                 connection.execute(f"CREATE ROLE {ROLE} LOGIN CREATEDB")
             if not connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [ROLE]).fetchone():
                 connection.execute(f"CREATE DATABASE {ROLE} OWNER {ROLE}")
-
-
-def _account() -> tuple[int, int]:
-    """uid and gid of the system account that root's server runs as, made when it is not there."""
-    for attempt in range(2):
-        try:
-            entry = pwd.getpwnam(ACCOUNT)
-        except KeyError:
-            if attempt == 0:
-                shell = "/usr/sbin/nologin"
-                command = [
-                    "useradd",
-                    "--system",
-                    "--user-group",
-                    "--no-create-home",
-                    "--shell",
-                    shell,
-                    ACCOUNT,
-                ]
-                subprocess.run(command, capture_output=True, check=False)
-            continue
-        if entry.pw_uid:
-            return entry.pw_uid, entry.pw_gid
-    raise StartError(
-        f"PostgreSQL does not run as root, and the system account '{ACCOUNT}' for it could not be made: "
-        "start OpenLinear as an ordinary user, or set DATABASE_URL."
-    )
-
-
-def _private(folder: Path, user: tuple[int, int] | None) -> None:
-    """A folder that its owner alone may enter. One that somebody else laid there is refused."""
-    uid, gid = user or (os.geteuid(), os.getegid())
-    folder.mkdir(mode=0o700, exist_ok=True)
-    found = folder.lstat()
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid not in (uid, os.geteuid()):
-        raise StartError(f"{folder} belongs to somebody else: remove it and start again.")
-    os.chown(folder, uid, gid)
-    folder.chmod(0o700)
-
-
-def _write(path: Path, text: str, user: tuple[int, int] | None) -> None:
-    path.write_text(text)
-    path.chmod(0o600)
-    if user:
-        os.chown(path, *user)
-
-
-def _run(*argv: str | Path, user: tuple[int, int] | None) -> "subprocess.CompletedProcess[bytes]":
-    uid, gid = user or (None, None)
-    env = {"PATH": os.defpath, "LC_ALL": "C", "TZ": "UTC"}
-    return subprocess.run(
-        argv,
-        user=uid,
-        group=gid,
-        extra_groups=None if user is None else [],
-        cwd="/",
-        env=env,
-        capture_output=True,
-        check=False,
-    )
-
-
-def _may_run(*argv: str | Path, user: tuple[int, int]) -> bool:
-    try:
-        return _run(*argv, user=user).returncode == 0
-    except OSError:
-        return False
 
 
 def _alive(pid_file: Path) -> bool:

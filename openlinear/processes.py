@@ -1,12 +1,16 @@
 """How the two processes of OpenLinear are started, whoever starts them."""
 
 import os
+import signal
+import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO
 
 from openlinear import frontend
+from openlinear.child import launch
 from openlinear.resources import PACKAGE
 from openlinear.settings import Settings
 
@@ -20,6 +24,10 @@ class Command:
     env: Mapping[str, str] = field(repr=False)
     """The whole environment; it holds keys."""
     cwd: Path = ROOT
+
+    def start(self, log: IO[bytes], *, on_orphan: signal.Signals) -> "subprocess.Popen[bytes]":
+        """Start it as a child that cannot outlive this process; see `launch`."""
+        return launch(self.argv, on_orphan=on_orphan, env=self.env, cwd=self.cwd, stdout=log)
 
 
 def web(settings: Settings, environ: Mapping[str, str]) -> Command:
@@ -44,9 +52,9 @@ def migration(environ: Mapping[str, str]) -> Command:
     return Command((sys.executable, "-m", "openlinear.migrate"), environ)
 
 
-def sandbox(action: str, environ: Mapping[str, str]) -> Command:
-    """`prepare`: choose where agents run and build their image. `stop`: end every sandbox that runs."""
-    return Command((sys.executable, "-m", "engine.sandbox", action), environ)
+def sandbox(environ: Mapping[str, str]) -> Command:
+    """Choose where agents run and build their image where it is missing; a line for each thing done."""
+    return Command((sys.executable, "-m", "engine.sandbox"), environ)
 
 
 def become(command: Command) -> None:

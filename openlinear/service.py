@@ -4,10 +4,10 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
-from openlinear.child import launch
+from openlinear.processes import Command
 
 BACKOFF_FIRST = 0.5
 BACKOFF_LIMIT = 30.0
@@ -22,14 +22,13 @@ class Service:
     def __init__(
         self,
         name: str,
-        argv: Sequence[str],
-        env: Mapping[str, str],
+        command: Command,
         log: Path,
         say: Callable[[str], None],
-        *,
-        cwd: Path | None = None,
+        farewell: tuple[signal.Signals, float],
     ) -> None:
-        self.name, self.argv, self.env, self.log, self.say, self.cwd = name, argv, env, log, say, cwd
+        """`farewell` is the signal that asks it to end, and the seconds it is given."""
+        self.name, self.command, self.log, self.say, self.farewell = name, command, log, say, farewell
         self.process: subprocess.Popen[bytes] | None = None
         self.deaths = 0
         self._started = 0.0
@@ -47,12 +46,13 @@ class Service:
         if now >= self._next:
             self._start(now)
 
-    def stop(self, seconds: float) -> None:
+    def stop(self) -> None:
         """Ask it to end, then make it and all that it started."""
         process, self.process = self.process, None
         if process is None:
             return
-        process.terminate()
+        how, seconds = self.farewell
+        process.send_signal(how)
         try:
             process.wait(seconds)
         except subprocess.TimeoutExpired:
@@ -73,7 +73,7 @@ class Service:
         if self.log.exists() and self.log.stat().st_size > LOG_LIMIT:
             self.log.replace(self.log.with_suffix(".log.1"))
         with self.log.open("ab") as log:
-            self.process = launch(self.argv, on_orphan=signal.SIGKILL, env=self.env, cwd=self.cwd, stdout=log)
+            self.process = self.command.start(log, on_orphan=signal.SIGKILL)
         self._started = now
 
     def _died(self, code: int, now: float) -> None:

@@ -19,7 +19,6 @@ from types import FrameType
 from typing import NoReturn
 
 from openlinear import frontend, processes
-from openlinear.child import launch
 from openlinear.embedded import EmbeddedPostgres
 from openlinear.errors import StartError
 from openlinear.say import Say
@@ -33,8 +32,9 @@ LATE_SECONDS = 15.0
 """How long the page may wait for the engine's first sign of life before the start goes on without."""
 TRIES = 3
 """How often a process may die before the page answers: then the start has failed."""
-WEB_SECONDS, ENGINE_SECONDS, SANDBOX_SECONDS = 2.0, 3.0, 4.0
-"""How long each may take to end."""
+FAREWELLS = {"web server": (signal.SIGTERM, 2.0), "engine": (signal.SIGINT, 7.0)}
+"""How each is asked to end, and its seconds. To the engine, SIGINT means that it all ends: it parks
+the sandboxes first."""
 
 
 class Stopped(BaseException):
@@ -101,10 +101,8 @@ class Up:
             "engine": processes.worker(self.settings, self.env),
         }
         for name, command in commands.items():
-            log = self.home / "logs" / f"{name.split()[0]}.log"
-            self.services.append(
-                Service(name, command.argv, command.env, log, self.say.line, cwd=command.cwd)
-            )
+            log = self._log(name.split()[0])
+            self.services.append(Service(name, command, log, self.say.line, FAREWELLS[name]))
         with self.say.step("Starting the web server and the engine"):
             self._wait_ready()
         self.say.line(
@@ -124,9 +122,7 @@ class Up:
         command = processes.migration(self.env)
         log = self._log("migrate")
         with log.open("wb") as output:
-            process = launch(
-                command.argv, on_orphan=signal.SIGTERM, env=command.env, cwd=command.cwd, stdout=output
-            )
+            process = command.start(output, on_orphan=signal.SIGKILL)
         try:
             code = process.wait()
         finally:
@@ -152,11 +148,9 @@ class Up:
 
     def _prepare_sandbox(self) -> None:
         """Beside the running board: the first image takes minutes, and nobody should wait for it."""
-        command = processes.sandbox("prepare", self.env)
+        command = processes.sandbox(self.env)
         with self._log("sandbox").open("wb") as output:
-            self.sandbox = launch(
-                command.argv, on_orphan=signal.SIGTERM, env=command.env, cwd=command.cwd, stdout=output
-            )
+            self.sandbox = command.start(output, on_orphan=signal.SIGKILL)
 
     # -- run ------------------------------------------------------------------------------------
 
@@ -185,29 +179,12 @@ class Up:
         if self.sandbox is not None:
             os.killpg(self.sandbox.pid, signal.SIGKILL)
             self.sandbox.wait()
-        for service, seconds in zip(self.services, (WEB_SECONDS, ENGINE_SECONDS), strict=False):
-            service.stop(seconds)
-        if self.services:
-            self._stop_sandboxes()
+        for service in self.services:
+            service.stop()
         if self.database is not None:
             self.database.stop()
         if self.services:
             self.say.line(f"Stopped in {time.monotonic() - began:.1f} s; nothing is left running.")
-
-    def _stop_sandboxes(self) -> None:
-        command = processes.sandbox("stop", self.env)
-        log = self._log("sandbox")
-        with log.open("ab") as output:
-            process = launch(
-                command.argv, on_orphan=signal.SIGTERM, env=command.env, cwd=command.cwd, stdout=output
-            )
-        try:
-            code = process.wait(SANDBOX_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            code = process.wait()
-        if code:
-            self.say.line(f"Some sandboxes could not be stopped: {_last_line(log)} (see {log})")
 
     def _log(self, name: str) -> Path:
         folder = self.home / "logs"
