@@ -19,8 +19,8 @@ async def hash_password(password: str) -> str:
 async def matches(password: str, digest: str | None) -> bool:
     """Whether it is the password. Takes as long when there is no digest to compare with."""
     raw = password.encode(errors="surrogatepass")
-    known = (digest or await asyncio.to_thread(_dummy)).encode()
-    found = await asyncio.to_thread(bcrypt.checkpw, raw[:MAX_BYTES], known)
+    known = await asyncio.to_thread(_dummy) if digest is None else digest
+    found = await asyncio.to_thread(bcrypt.checkpw, raw[:MAX_BYTES], known.encode())
     return found and digest is not None and len(raw) <= MAX_BYTES
 
 

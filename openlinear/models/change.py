@@ -19,7 +19,9 @@ class Change(SQLModel, table=True):
 
     __tablename__ = "changes"
 
-    id: int = Field(sa_column=Column(BigInteger, primary_key=True, server_default=text("news_id()")))
+    id: int | None = Field(
+        default=None, sa_column=Column(BigInteger, primary_key=True, server_default=text("news_id()"))
+    )
     kind: str
     """`task:` or `project:` with `created`, `updated` or `deleted`; `session:ended`."""
     user_id: UUID

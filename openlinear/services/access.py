@@ -14,6 +14,9 @@ from openlinear.models import Project, Task
 from openlinear.services.errors import NotFound
 from openlinear.services.views import Actor
 
+FRESH = {"populate_existing": True}
+"""A lock is waited for: what it finds counts, not what the session read before."""
+
 
 def visible_projects(actor: Actor) -> ColumnElement[bool]:
     """The condition on `Project` for what this actor may see."""
@@ -25,7 +28,9 @@ async def require_project(
 ) -> Project:
     """The project, or NotFound; whoever sees it may write. `lock` holds its row."""
     query = select(Project).where(col(Project.id) == project_id, visible_projects(actor))
-    project = await session.scalar(query.with_for_update() if lock else query)
+    if lock:
+        query = query.with_for_update().execution_options(**FRESH)
+    project = await session.scalar(query)
     if project is None:
         raise NotFound("There is no such project.")
     return project
@@ -40,7 +45,9 @@ async def require_task(
         .join(Project, col(Project.id) == col(Task.project_id))
         .where(col(Task.id) == task_id, visible_projects(actor))
     )
-    row = (await session.execute(query.with_for_update(of=Task) if lock else query)).one_or_none()
+    if lock:
+        query = query.with_for_update(of=Task).execution_options(**FRESH)
+    row = (await session.execute(query)).one_or_none()
     if row is None:
         raise NotFound("There is no such task.")
     return row[0], row[1]
@@ -51,7 +58,7 @@ async def viewers(session: AsyncSession, project_ids: Collection[UUID]) -> dict[
     if not project_ids:
         return {}
     rows = await session.execute(
-        select(Project.id, Project.user_id).where(
+        select(col(Project.id), col(Project.user_id)).where(
             col(Project.id).in_(project_ids), col(Project.verified_at).is_not(None)
         )
     )

@@ -120,7 +120,7 @@ async def _insert(session: AsyncSession, name: str, email: str, digest: str) -> 
     stem = _username(name)
     while True:
         taken = set(
-            await session.scalars(select(User.username).where(col(User.username).startswith(stem)))
+            await session.scalars(select(col(User.username)).where(col(User.username).startswith(stem)))
         )
         username = next(u for n in range(1, len(taken) + 2) if (u := _numbered(stem, n)) not in taken)
         user = User(name=name, username=username, email=email, password_hash=digest)

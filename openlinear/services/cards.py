@@ -25,13 +25,25 @@ async def task_views(
     names = await _names(session, {task.created_by for task, _ in rows if task.created_by})
     latest = await engine_client().latest(session, ids)
     return [
-        _view(
-            task,
-            project,
-            labels.get(task.id, ()),
-            names.get(task.created_by, "") if task.created_by else "",
-            latest.get(task.id),
-            brief,
+        TaskView(
+            id=task.id,
+            project_id=task.project_id,
+            identifier=f"{project.key}-{task.number}",
+            title=task.title,
+            description="" if brief else task.description,
+            status=task.status,
+            order=task.rank,
+            priority=task.priority,
+            labels=labels.get(task.id, ()),
+            due_date=task.due_date,
+            agent=task.agent,
+            model=task.model,
+            archived=task.archived,
+            created_by=names.get(task.created_by, "") if task.created_by else "",
+            created_at=task.created_at,
+            updated_at=task.updated_at,
+            version=_version(task, latest.get(task.id)),
+            execution=_execution(latest.get(task.id)),
         )
         for task, project in rows
     ]
@@ -45,7 +57,7 @@ async def _labels(session: AsyncSession, task_ids: Sequence[UUID]) -> dict[UUID,
     found: dict[UUID, list[LabelView]] = {}
     if task_ids:
         rows = await session.execute(
-            select(TaskLabel.task_id, Label)
+            select(col(TaskLabel.task_id), Label)
             .join(Label, col(Label.id) == col(TaskLabel.label_id))
             .where(col(TaskLabel.task_id).in_(task_ids))
             .order_by(col(Label.name))
@@ -58,37 +70,12 @@ async def _labels(session: AsyncSession, task_ids: Sequence[UUID]) -> dict[UUID,
 async def _names(session: AsyncSession, user_ids: set[UUID]) -> dict[UUID, str]:
     if not user_ids:
         return {}
-    rows = await session.execute(select(User.id, User.name).where(col(User.id).in_(user_ids)))
-    return {user_id: name for user_id, name in rows}
+    rows = await session.execute(select(col(User.id), col(User.name)).where(col(User.id).in_(user_ids)))
+    return {row[0]: row[1] for row in rows}
 
 
 def label_view(label: Label) -> LabelView:
     return LabelView(label.id, label.name, label.color)
-
-
-def _view(
-    task: Task, project: Project, labels: tuple[LabelView, ...], author: str, run: RunView | None, brief: bool
-) -> TaskView:
-    return TaskView(
-        id=task.id,
-        project_id=task.project_id,
-        identifier=f"{project.key}-{task.number}",
-        title=task.title,
-        description="" if brief else task.description,
-        status=task.status,
-        order=task.rank,
-        priority=task.priority,
-        labels=labels,
-        due_date=task.due_date,
-        agent=task.agent,
-        model=task.model,
-        archived=task.archived,
-        created_by=author,
-        created_at=task.created_at,
-        updated_at=task.updated_at,
-        version=_version(task, run),
-        execution=_execution(run) if run else None,
-    )
 
 
 def _version(task: Task, run: RunView | None) -> int:
@@ -100,11 +87,14 @@ def _version(task: Task, run: RunView | None) -> int:
 
 
 _SAME = (
-    "status progress message error outcome user_id model branch pr_url pr_number additions deletions "
-    "files_changed tokens_in tokens_out cost started_at ended_at created_at"
-).split()
+    *("status", "progress", "message", "error", "outcome", "user_id", "model", "branch"),
+    *("pr_url", "pr_number", "additions", "deletions", "files_changed"),
+    *("tokens_in", "tokens_out", "cost", "started_at", "ended_at", "created_at"),
+)
 
 
-def _execution(run: RunView) -> ExecutionView:
+def _execution(run: RunView | None) -> ExecutionView | None:
+    if run is None:
+        return None
     same: dict[str, Any] = {name: getattr(run, name) for name in _SAME}
     return ExecutionView(run_id=run.id, **same)

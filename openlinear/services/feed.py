@@ -55,12 +55,12 @@ async def news(session: AsyncSession, after: int, limit: int = 500) -> list[News
 
 async def latest_id(session: AsyncSession) -> int:
     """The number of the last news; 0 when there is none."""
-    change = await session.scalar(select(func.max(Change.id))) or 0
+    change = await session.scalar(select(func.max(col(Change.id)))) or 0
     return max(change, await engine_client().latest_news(session))
 
 
 async def may_see(session: AsyncSession, actor: Actor, project_id: UUID) -> bool:
-    query = select(Project.id).where(col(Project.id) == project_id, visible_projects(actor))
+    query = select(col(Project.id)).where(col(Project.id) == project_id, visible_projects(actor))
     return await session.scalar(query) is not None
 
 
@@ -75,9 +75,7 @@ def _status(event: EventView) -> str | None:
     return (event.details or {}).get("status") if event.kind == "status" else None
 
 
-def _of_event(
-    event: EventView, seen_by: dict[UUID, frozenset[UUID]], runs: dict[UUID, RunView]
-) -> News:
+def _of_event(event: EventView, seen_by: dict[UUID, frozenset[UUID]], runs: dict[UUID, RunView]) -> News:
     kind, data = _told(event, runs.get(event.run_id))
     return News(
         id=event.id,

@@ -1,6 +1,7 @@
 """What a task's fields may hold."""
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 from openlinear.services import text
@@ -16,7 +17,7 @@ MODEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}/[^\s\x00-\x1f\x7f\ud800-\ud
 
 def checked(fields: dict[str, Any]) -> dict[str, Any]:
     """The given fields as they are kept. Invalid names the first that cannot be."""
-    check = {
+    check: dict[str, Callable[[Any], Any]] = {
         "title": lambda value: text.line(value, "title", limit=TITLE_LIMIT),
         "description": lambda value: text.block(value, "description", limit=DESCRIPTION_LIMIT),
         "status": lambda value: _one_of(value, "status", STATUSES),
@@ -34,8 +35,6 @@ def _one_of(value: str, field: str, allowed: tuple[str, ...]) -> str:
         choice = ", ".join(allowed)
         raise Invalid(f"The {field} must be one of: {choice}.", **{field: f"must be one of: {choice}"})
     return value
-
-
 
 
 def _model(value: str) -> str:

@@ -17,22 +17,34 @@ from openlinear.services.views import Actor, LabelView
 NAME_LIMIT = 50
 MOST_PER_TASK = 20
 COLORS = (
-    "slate gray red ruby crimson pink plum purple violet iris indigo blue cyan sky teal jade green grass "
-    "lime mint yellow amber orange brown tomato"
-).split()
+    *(
+        "slate",
+        "gray",
+        "red",
+        "ruby",
+        "crimson",
+        "pink",
+        "plum",
+        "purple",
+        "violet",
+        "iris",
+        "indigo",
+        "blue",
+    ),
+    *("cyan", "sky", "teal", "jade", "green", "grass", "lime", "mint", "yellow", "amber", "orange", "brown"),
+    "tomato",
+)
 
 
 async def list_labels(session: AsyncSession, actor: Actor) -> list[LabelView]:
     rows = await session.scalars(
-        select(Label).where(col(Label.user_id) == actor.id).order_by(func.lower(Label.name))
+        select(Label).where(col(Label.user_id) == actor.id).order_by(func.lower(col(Label.name)))
     )
     return [label_view(label) for label in rows]
 
 
 async def create_label(session: AsyncSession, actor: Actor, name: str, color: str = "slate") -> LabelView:
-    label = Label(
-        user_id=actor.id, name=text.line(name, "name", limit=NAME_LIMIT), color=_color(color)
-    )
+    label = Label(user_id=actor.id, name=text.line(name, "name", limit=NAME_LIMIT), color=_color(color))
     return await _saved(session, label)
 
 
@@ -65,7 +77,7 @@ async def found(session: AsyncSession, owner_id: UUID, wanted: Sequence[str]) ->
     rows = await session.scalars(
         select(Label).where(
             col(Label.user_id) == owner_id,
-            or_(col(Label.id).in_(ids), func.lower(Label.name).in_(list(names))),
+            or_(col(Label.id).in_(ids), func.lower(col(Label.name)).in_(list(names))),
         )
     )
     labels = list(rows)

@@ -3,7 +3,6 @@
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import insert
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from openlinear.models import Change
@@ -20,6 +19,5 @@ async def tell(
 ) -> None:
     """Number the change. The last statement of its transaction: numbering locks until the commit."""
     await session.flush()
-    await session.execute(
-        insert(Change).values(kind=kind, user_id=user_id, project_id=project_id, task_id=task_id, data=data)
-    )
+    session.add(Change(kind=kind, user_id=user_id, project_id=project_id, task_id=task_id, data=data))
+    await session.flush()

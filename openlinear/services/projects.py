@@ -124,7 +124,7 @@ async def reveal(session: AsyncSession, project: Project) -> None:
     stem = _stem(project.name)
     taken = set(
         await session.scalars(
-            select(Project.key).where(
+            select(col(Project.key)).where(
                 col(Project.user_id) == project.user_id,
                 col(Project.verified_at).is_not(None),
                 col(Project.id) != project.id,
@@ -166,7 +166,7 @@ async def _apply(session: AsyncSession, actor: Actor, project: Project, patch: P
 
 async def _refuse_running(session: AsyncSession, project: Project, what: str) -> None:
     """A run uses the remote as it is now: nothing is pulled from under it."""
-    task_ids = list(await session.scalars(select(Task.id).where(col(Task.project_id) == project.id)))
+    task_ids = list(await session.scalars(select(col(Task.id)).where(col(Task.project_id) == project.id)))
     latest = await engine_client().latest(session, task_ids)
     running = sum(run.ended_at is None for run in latest.values())
     if running:

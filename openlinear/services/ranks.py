@@ -26,7 +26,7 @@ RENUMBER = text(
 async def top(session: AsyncSession, project_id: UUID, status: str) -> float:
     """A rank above all of a column's cards."""
     first = await session.scalar(
-        select(func.min(Task.rank)).where(
+        select(func.min(col(Task.rank))).where(
             col(Task.project_id) == project_id, col(Task.status) == status, col(Task.archived).is_(False)
         )
     )
@@ -41,23 +41,22 @@ async def between(
     One neighbour is enough, and one that has left the column meanwhile is ignored. The caller holds
     the project's row, so that nobody else renumbers.
     """
-    for _ in range(2):
-        low, high = await _gap(session, task, status, above, below)
-        if low is None and high is None:
-            return await top(session, task.project_id, status)
-        if low is None or high is None:
-            return low + 1.0 if low is not None else (high or 0.0) - 1.0
-        if high - low > CLOSEST:
-            return (low + high) / 2
+    low, high = await _gap(session, task, status, above, below)
+    if low is not None and high is not None and high - low <= CLOSEST:
         await session.execute(RENUMBER, {"project": task.project_id, "status": status})
-    return low + CLOSEST
+        low, high = await _gap(session, task, status, above, below)
+    if low is None and high is None:
+        return await top(session, task.project_id, status)
+    if low is None:
+        return (high or 0.0) - 1.0
+    return low + 1.0 if high is None else (low + high) / 2
 
 
 async def _gap(
     session: AsyncSession, task: Task, status: str, above: UUID | None, below: UUID | None
 ) -> tuple[float | None, float | None]:
     """The ranks of the cards next to the place that is meant."""
-    column = select(Task.rank).where(
+    column = select(col(Task.rank)).where(
         col(Task.project_id) == task.project_id,
         col(Task.status) == status,
         col(Task.archived).is_(False),

@@ -73,7 +73,7 @@ def changed(project: Project, patch: RemotePatch) -> Candidate:
     """The project's remote with the patch on it. Another host never sees the stored credential."""
     url = project.clone_url if patch.clone_url is None else checked_url(patch.clone_url)
     sealed = project.remote_secret
-    if secrets.origin(url) != secrets.origin(project.clone_url) or patch.remote_password == "":  # noqa: S105
+    if secrets.origin(url) != secrets.origin(project.clone_url) or patch.remote_password == "":
         sealed = None
     if patch.remote_password:
         sealed = sealed_credential(patch.remote_username, patch.remote_password)
@@ -136,6 +136,4 @@ async def _sweep(project_id: UUID) -> None:
     hidden = col(Project.verified_at).is_(None)
     abandoned = col(Project.created_at) < now() - ABANDONED
     async with db.transaction() as session:
-        await session.execute(
-            delete(Project).where(hidden, (col(Project.id) == project_id) | abandoned)
-        )
+        await session.execute(delete(Project).where(hidden, (col(Project.id) == project_id) | abandoned))

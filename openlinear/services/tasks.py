@@ -19,7 +19,7 @@ from openlinear.services.access import require_project, require_task, visible_pr
 from openlinear.services.cards import task_view, task_views
 from openlinear.services.errors import Conflict
 from openlinear.services.feed import latest_id
-from openlinear.services.fields import STATUSES, Fields, checked
+from openlinear.services.fields import STATUSES, checked
 from openlinear.services.preferences import get_settings
 from openlinear.services.projects import view as project_view
 from openlinear.services.views import Actor, BoardView, Page, TaskView
@@ -43,7 +43,8 @@ class TaskInput:
 
 
 class TaskPatch(TypedDict, total=False):
-    """The fields to change. A new `status` moves the card to the top of that column."""
+    """The fields to change. A new `status` moves the card to the top of that column,
+    unless `order` says where it goes."""
 
     title: str
     description: str
@@ -53,6 +54,7 @@ class TaskPatch(TypedDict, total=False):
     agent: str
     model: str
     status: str
+    order: float
     archived: bool
 
 
@@ -82,8 +84,10 @@ async def board(session: AsyncSession, actor: Actor, project_id: UUID) -> BoardV
         )
         rows += await session.scalars(query.limit(LATEST) if status in ("done", "cancelled") else query)
     cards = await task_views(session, [(task, project) for task in rows], brief=True)
-    counted = await session.execute(select(Task.status, func.count()).where(on_board).group_by(Task.status))
-    counts = {status: number for status, number in counted}
+    counted = await session.execute(
+        select(col(Task.status), func.count(col(Task.id))).where(on_board).group_by(col(Task.status))
+    )
+    counts = {row[0]: row[1] for row in counted}
     settings = await get_settings(session, actor)
     return BoardView(
         project=project_view(project),
@@ -157,11 +161,13 @@ async def create_task(session: AsyncSession, actor: Actor, wanted: TaskInput) ->
 
 
 async def update_task(session: AsyncSession, actor: Actor, task_id: UUID, patch: TaskPatch) -> TaskView:
-    fields = checked({name: value for name, value in patch.items() if name != "labels"})
+    fields = checked({name: value for name, value in patch.items() if name not in ("labels", "order")})
     found, project = await require_task(session, actor, task_id, lock=True)
     if fields.get("archived") and not found.archived:
         await _refuse_running(session, found, "archive it")
-    if fields.get("status", found.status) != found.status:
+    if "order" in patch:
+        fields["rank"] = patch["order"]
+    elif fields.get("status", found.status) != found.status:
         fields["rank"] = await ranks.top(session, project.id, fields["status"])
     for name, value in fields.items():
         setattr(found, name, value)
@@ -175,6 +181,7 @@ async def move_task(
     actor: Actor,
     task_id: UUID,
     status: str,
+    *,
     before: UUID | None = None,
     after: UUID | None = None,
 ) -> TaskView:
@@ -226,7 +233,7 @@ def _conditions(wanted: TaskFilter) -> list[ColumnElement[bool]]:
         where.append(_labelled(text.line(wanted.label, "label", limit=200)))
     if wanted.q:
         q = text.line(wanted.q, "q", limit=500, required=False)
-        identifier = func.concat(Project.key, "-", Task.number)
+        identifier = func.concat(col(Project.key), "-", col(Task.number))
         where.append(
             or_(
                 col(Task.title).icontains(q, autoescape=True),
@@ -239,9 +246,9 @@ def _conditions(wanted: TaskFilter) -> list[ColumnElement[bool]]:
 
 def _labelled(label: str) -> ColumnElement[bool]:
     label_id = labels.as_uuid(label)
-    named = func.lower(Label.name) == label.lower()
+    named = func.lower(col(Label.name)) == label.lower()
     return exists(
-        select(TaskLabel.task_id)
+        select(col(TaskLabel.task_id))
         .join(Label, col(Label.id) == col(TaskLabel.label_id))
         .where(
             col(TaskLabel.task_id) == col(Task.id),

@@ -26,7 +26,7 @@ async def admit(what: str, who: str, limit: int) -> None:
         await session.execute(delete(Attempt).where(col(Attempt.tried_at) < now() - WINDOW))
         count, oldest = (
             await session.execute(
-                select(func.count(), func.min(Attempt.tried_at)).where(col(Attempt.key) == key)
+                select(func.count(), func.min(col(Attempt.tried_at))).where(col(Attempt.key) == key)
             )
         ).one()
         if count >= limit:

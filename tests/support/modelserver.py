@@ -237,7 +237,9 @@ class Handler(BaseHTTPRequestHandler):
     def allowed(self) -> bool:
         if self.headers.get("Authorization") == f"Bearer {self.server_of_scripts.key}":
             return True
-        self.reply(401, {"error": {"message": "Incorrect API key provided.", "type": "invalid_request_error"}})
+        self.reply(
+            401, {"error": {"message": "Incorrect API key provided.", "type": "invalid_request_error"}}
+        )
         return False
 
     def reply(self, status: int, body: Json, headers: dict[str, str] | None = None) -> None:
