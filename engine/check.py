@@ -6,7 +6,8 @@ from uuid import UUID
 from dbos import DBOS
 
 from engine.errors import RunError
-from engine.git.remote import parse, probe
+from engine.git.remote import parse
+from engine.git.transport import probe
 from engine.world import world
 
 BRANCHES_NAMED = 200
@@ -29,12 +30,7 @@ async def ask(project_id: str, user_id: str) -> Found:
     here = world()
     try:
         access = await here.product.remote(UUID(project_id), UUID(user_id))
-        remote = parse(
-            access.url,
-            allow_local=here.settings.allow_local_remotes,
-            github_url=here.settings.github_url,
-            internal=True,
-        )
+        remote = parse(access.url, allow_local=here.settings.allow_local_remotes)
         found = await probe(remote, access.credential)
     except RunError as error:
         return Found(default_branch=None, branches=[], error=error.reason)

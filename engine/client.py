@@ -214,7 +214,7 @@ class Engine:
     def remote_trouble(self, url: str) -> str | None:
         """What is wrong with a clone URL by its looks alone, with the cure; None when nothing is."""
         try:
-            parse(url, allow_local=self._settings.allow_local_remotes, github_url=self._settings.github_url)
+            parse(url, allow_local=self._settings.allow_local_remotes)
         except RunError as error:
             return error.reason
         return None
@@ -291,7 +291,7 @@ class Engine:
         rows = await session.execute(select(Worker).where(col(Worker.seen_at) > fresh))
         workers = list(rows.scalars())
         able = [worker for worker in workers if worker.trouble is None]
-        first = (able or workers or [None])[0]
+        first = next(iter(able or workers), None)
         return Health(
             workers=len(workers),
             sandbox=first.sandbox if first else "",
