@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 from sqlalchemy import func, select
@@ -114,7 +114,7 @@ def _of_change(change: Change, seen_by: dict[UUID, frozenset[UUID]]) -> News:
     # What belongs to no project that is still there is seen by the one it belongs to.
     own = frozenset((change.user_id,))
     return News(
-        id=change.id,
+        id=cast(int, change.id),
         kind=change.kind,
         project_id=change.project_id,
         task_id=change.task_id,
