@@ -16,6 +16,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
+from engine.agents.demo_cards import CARDS, MODEL, PROVIDER
 from engine.errors import RunError
 from engine.git.remote import parse
 from engine.models import Ask, Run, RunDiff, RunEvent, Worker, now
@@ -24,6 +25,11 @@ from engine.settings import EngineSettings
 from engine.signals import CHANNEL
 
 CHECK_SECONDS = 30.0
+
+DEMO_CARDS = CARDS
+"""(title, description) of each card of the demo project."""
+DEMO_MODEL = f"{PROVIDER}/{MODEL}"
+"""The scripted model, which knows the demo project's cards alone."""
 
 
 class ParallelLimitReached(Exception):
@@ -249,6 +255,10 @@ class Engine:
     async def news(self, session: AsyncSession, after: int, limit: int = 500) -> list[EventView]:
         """Events of all runs with an id greater than `after`, in the order they were committed."""
         return await self._events(session, _EVENTS.where(col(RunEvent.id) > after), limit)
+
+    async def latest_news(self, session: AsyncSession) -> int:
+        """The id of the last event of any run; 0 when there is none."""
+        return await session.scalar(select(func.max(col(RunEvent.id)))) or 0
 
     async def diff(self, session: AsyncSession, run_id: UUID) -> DiffView | None:
         diff = await session.get(RunDiff, run_id)

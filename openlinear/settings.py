@@ -33,6 +33,11 @@ class Settings(EngineSettings):
     public_url: str = ""
     """The origin people open in their browser; it alone may open the board's websocket."""
 
+    login_tries_per_account: int = Field(10, ge=1)
+    login_tries_per_address: int = Field(100, ge=1)
+    registrations_per_address: int = Field(100, ge=1)
+    """How often in a quarter of an hour, over all web processes."""
+
     github_client_id: str = ""
     github_client_secret: SecretStr = SecretStr("")
     github_redirect_uri: str = ""

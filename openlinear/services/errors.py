@@ -43,7 +43,7 @@ class Invalid(ServiceError):
     status = 422
     title = "Invalid input"
 
-    def __init__(self, message: str, **fields: str) -> None:
+    def __init__(self, message: str, /, **fields: str) -> None:
         super().__init__(message)
         self.fields = fields
 
