@@ -15,7 +15,7 @@ from uuid import UUID
 from engine.errors import RunError
 from engine.git.command import MEBIBYTE, GitError, disk_full, git, plain
 from engine.git.lock import locked
-from engine.git.mirror import Mirror, create_bare, lend_objects
+from engine.git.mirror import Mirror, consolidate, create_bare, lend_objects
 
 _IMPORTS = "refs/openlinear/imports/"
 _RUNS = "refs/openlinear/runs/"
@@ -84,7 +84,7 @@ class Store:
         await ask("rev-parse", "--verify", "--quiet", "--end-of-options", f"{tree}^{{tree}}")
         await ask("merge-base", "--is-ancestor", base, head)
         listing = ("rev-list", "--objects", "--no-object-names", "--end-of-options")
-        new = await ask(*listing, head, tree, f"^{base}")
+        new = await ask(*listing, head, tree, f"^{base}", f"^{base}^{{tree}}")
         for index in (quarantine / "pack").glob("*.idx"):
             with index.open("rb") as content:
                 new -= {line.split(" ")[1] for line in await ask("show-index", stdin=content)}
@@ -156,6 +156,7 @@ class Store:
         async with locked(self._lock) as held:
             (self.path / f"{name}.lock").unlink(missing_ok=True)  # left by a killed git: the lock is ours
             await git("update-ref", name, sha, git_dir=self.path, descriptors=[held])
+            await consolidate(self.path, held)
 
 
 def _check_names(*names: str) -> None:

@@ -1,6 +1,8 @@
 """What a remote may answer, and what a person is told of it."""
 
 import asyncio
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -246,6 +248,14 @@ async def test_the_demo_repository_is_the_same_every_time(tmp_path: Path) -> Non
     names = run_git("ls-tree", "-r", "--name-only", tips[0], cwd=path).decode().split()
     assert {"README.md", "cart/prices.py", "cart/discounts.py", "tests/test_prices.py"} <= set(names)
     assert not [name for name in names if "pycache" in name]
+
+
+def test_the_demo_project_runs_as_it_comes() -> None:
+    folder = Path(transport.__file__).with_name("demo_repo")
+    done = subprocess.run(
+        [sys.executable, "-B", "-m", "unittest"], cwd=folder, capture_output=True, text=True, check=False
+    )
+    assert "Ran 4 tests" in done.stderr and done.returncode == 0
 
 
 async def test_only_the_server_can_name_a_demo_repository(tmp_path: Path) -> None:
