@@ -129,7 +129,7 @@ def _clear_stale(path: Path) -> None:
 def _link_packs(source: Path, target: Path) -> None:
     packs = target / "pack"
     packs.mkdir(parents=True, exist_ok=True)
-    for folder in (target, packs):
+    for folder in (target.parent, target, packs):  # whatever the umask: another user reads them
         folder.chmod(0o755)
     for index in source.glob("*.idx"):
         # Git looks for indexes: linked last, a pack is never seen half there.
