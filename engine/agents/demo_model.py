@@ -8,6 +8,7 @@ it into a sandbox over stdin (`python3 - STATE_FILE PACE`), where nothing of thi
 
 import json
 import os
+import re
 import secrets
 import sys
 import time
@@ -247,8 +248,8 @@ def answer_to(request: Json, pace: float) -> Iterator[bytes]:
     step: Step | str = next_step(messages) if request.get("tools") else "Demo"
     words = step if isinstance(step, str) else step.say
     time.sleep(0.4 * pace)
-    for word in words.split(" "):
-        yield chunk(MODEL, {"role": "assistant", "content": word if word == words else word + " "})
+    for word in re.findall(r"\S+\s*", words):
+        yield chunk(MODEL, {"role": "assistant", "content": word})
         time.sleep(0.03 * pace)
     if isinstance(step, Step):
         time.sleep(0.3 * pace)
