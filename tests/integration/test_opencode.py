@@ -22,7 +22,9 @@ Workspaces = Callable[[Mapping[str, str] | Path], Path]
 class Run:
     """One run of the agent, as the engine's workflow makes it."""
 
-    def __init__(self, server: OpenCodeServer, folder: Path, provider: str, model: str = "scripted-1") -> None:
+    def __init__(
+        self, server: OpenCodeServer, folder: Path, provider: str, model: str = "scripted-1"
+    ) -> None:
         self.server, self.folder, self.model = server, folder, ModelRef(provider, model)
         self.run = str(uuid4())
         self.agent = self.fresh_agent()
@@ -104,7 +106,9 @@ async def test_it_edits_a_file_and_tells_what_it_does(start: Any, model_server: 
         assert ("completed", title) in tools
     assert [event.text for event in run.of("edit")] == ["app.py"]
     assert [event.details["tokensIn"] for event in run.of("usage")] == [100, 100, 100]
-    done = next(event for event in run.of("tool") if event.text == "run python3 app.py" and event.state != "running")
+    done = next(
+        event for event in run.of("tool") if event.text == "run python3 app.py" and event.state != "running"
+    )
     assert done.details["durationMs"] >= 0
     assert done.details["output"] == "(no output)"
     assert not run.of("error")
