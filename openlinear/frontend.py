@@ -98,7 +98,7 @@ def _export(report: Callable[[str], None]) -> None:
 
 @contextmanager
 def _same_manifest() -> Iterator[None]:
-    """Reflex writes `reflex.lock/package.json` anew, in any order: a checkout stays clean when that is all."""
+    """Reflex writes `reflex.lock/package.json` anew, in any order. Keep a checkout clean of that."""
     manifest = CHECKOUT / "reflex.lock" / "package.json"
     before = manifest.read_text() if manifest.exists() else None
     yield
