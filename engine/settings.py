@@ -22,7 +22,9 @@ def default_home() -> Path:
 class EngineSettings(BaseSettings):
     """Read once per process. Durations are seconds unless the name says otherwise."""
 
-    model_config = SettingsConfigDict(env_ignore_empty=True, extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(
+        env_ignore_empty=True, extra="ignore", frozen=True, hide_input_in_errors=True
+    )
 
     database_url: str = ""
     """PostgreSQL. `openlinear up` sets it to the embedded server when it is empty."""
