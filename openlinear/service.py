@@ -70,7 +70,7 @@ class Service:
 
     def _start(self, now: float) -> None:
         self.log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        first = self._started == 0.0  # each run of the supervisor has a log of its own; the one before is kept
+        first = self._started == 0.0  # each run of the supervisor begins a log; the one before is kept
         if self.log.exists() and (first or self.log.stat().st_size > LOG_LIMIT):
             self.log.replace(self.log.with_suffix(".log.1"))
         with self.log.open("ab") as log:
