@@ -188,13 +188,20 @@ def test_a_taken_port_is_said_in_one_line_with_the_cure(place: Path) -> None:
     assert up.others() == []
 
 
-def test_an_engine_that_does_not_start_ends_the_start_with_its_last_words(place: Path) -> None:
-    up = Running(place / "home", free_port(), BROKEN_ENGINE="1")
-    # The page answers before the engine has died three times: the board runs and says what is wrong.
+def test_the_board_runs_while_the_engine_does_not_start(place: Path) -> None:
+    up = Running(place / "home", free_port(), BROKEN="engine")
+    up.wait_for("is ready after")
     up.wait_for("The engine ended with code 1; starting it again", times=2)
     up.process.send_signal(signal.SIGINT)
-    up.process.wait(15)
+    assert up.process.wait(15) == 0
     assert "no engine today" in (up.home / "logs" / "engine.log").read_text()
+    assert up.others() == []
+
+
+def test_a_web_server_that_does_not_start_ends_the_start_with_its_last_words(place: Path) -> None:
+    up = Running(place / "home", free_port(), BROKEN="web")
+    assert up.process.wait(40) == 1
+    assert "Error: The web server does not start: no pages today" in up.said()
     assert up.others() == []
 
 
