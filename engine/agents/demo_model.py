@@ -122,7 +122,8 @@ USAGE = """## Usage
 
 ## Tests"""
 
-README_TEST = '''import doctest
+README_TEST = (
+    """import doctest
 import unittest
 
 
@@ -131,7 +132,9 @@ class ReadmeTest(unittest.TestCase):
         failed, tried = doctest.testfile("../README.md", package="tests")
         self.assertEqual(failed, 0)
         self.assertGreater(tried, 0)
-''' + TEST_MAIN
+"""
+    + TEST_MAIN
+)
 
 COMMIT = (
     "git add cart tests && git -c user.name='Demo model (scripted)' -c user.email=demo-model@openlinear.invalid"
@@ -141,7 +144,9 @@ COMMIT = (
 SCRIPTS = {
     "Fix rounding in the cart total": Script(
         (
-            read("I will look at how the total is added up.\n", "cart/prices.py", "int(price * quantity * 100)"),
+            read(
+                "I will look at how the total is added up.\n", "cart/prices.py", "int(price * quantity * 100)"
+            ),
             read(
                 "`int()` cuts fractions off: 0.29 becomes 28 cents. Now the tests.\n",
                 "tests/test_prices.py",
@@ -167,7 +172,11 @@ SCRIPTS = {
     "Validate discounts": Script(
         (
             read("I will look at the discount first.\n", "cart/discounts.py", "return round("),
-            read("Nothing checks the percentage. Now its tests.\n", "tests/test_discounts.py", "class PercentOffTest"),
+            read(
+                "Nothing checks the percentage. Now its tests.\n",
+                "tests/test_discounts.py",
+                "class PercentOffTest",
+            ),
             edit(
                 "Anything outside 0 to 100 is refused from here on.\n",
                 "cart/discounts.py",
