@@ -1,0 +1,88 @@
+"""The worker process: `python -m engine --product package.module:factory`.
+
+SIGTERM leaves at once and touches no agent: the work is durable, the next worker carries on.
+SIGINT parks first (see `Containers.park`): the whole product is being stopped by its person.
+"""
+
+import argparse
+import asyncio
+import logging
+import os
+import signal
+from collections.abc import Awaitable, Callable
+from importlib import import_module
+
+from engine.bootstrap import build, launch
+from engine.ports import Product
+from engine.settings import EngineSettings
+from engine.worker import Heartbeat
+
+log = logging.getLogger("engine")
+
+PARK_SECONDS = 6.0
+
+
+async def work(name: str, product: Product) -> None:
+    """Take work until a signal comes. Ends the process itself: see `_leave`."""
+    settings = EngineSettings()
+    here = await build(settings, product)
+    asked = asyncio.Queue[signal.Signals]()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, asked.put_nowait, number)
+    beat = Heartbeat(here, name)
+    await beat.once()
+    await launch(here, name)
+    services = [
+        asyncio.create_task(serve()) for serve in (here.signals.serve, here.containers.serve, beat.serve)
+    ]
+    log.info("taking work as %s, agents run in: %s", name, here.sandbox.name)
+
+    stop = asyncio.create_task(asked.get())
+    done, _ = await asyncio.wait([stop, *services], return_when=asyncio.FIRST_COMPLETED)
+    if stop not in done:
+        for task in done:
+            log.error("a service of the worker ended", exc_info=task.exception())
+        _leave(1)
+    if stop.result() == signal.SIGINT:
+        await _park(here.containers.park)
+    await beat.stop()
+    _leave(0)
+
+
+async def _park(park: Callable[[], Awaitable[None]]) -> None:
+    try:
+        async with asyncio.timeout(PARK_SECONDS):
+            await park()
+    except Exception as error:
+        log.warning("the sandboxes could not be put to rest: %s", error)
+
+
+def _leave(code: int) -> None:
+    """Exit without unwinding. Unwinding would cancel the steps under way and record that as their
+    result; what is checkpointed now is exactly what the next worker needs.
+    """
+    logging.shutdown()
+    os._exit(code)
+
+
+def _load(spec: str) -> Product:
+    module, _, factory = spec.partition(":")
+    product: Product = getattr(import_module(module), factory)()
+    return product
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="engine", description=__doc__)
+    parser.add_argument(
+        "--product", required=True, help="module:factory of what implements engine.ports.Product"
+    )
+    parser.add_argument("--name", default="main", help="names this worker; one worker a name")
+    arguments = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    for noisy in ("httpx", "docker", "urllib3", "dbos"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    asyncio.run(work(arguments.name, _load(arguments.product)))
+
+
+if __name__ == "__main__":
+    main()

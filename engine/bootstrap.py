@@ -1,0 +1,59 @@
+"""Where a worker's parts are put together, and its durable workflows begin."""
+
+from dbos import DBOS, DBOSConfig
+
+import engine.check
+import engine.run  # noqa: F401 - importing a module registers its workflows
+from engine.agents.opencode import OpenCode
+from engine.containers import Containers
+from engine.db import Database
+from engine.forge.github import GitHub
+from engine.ports import Product
+from engine.queues import APPLICATION, APPLICATION_VERSION, CHECKS, RUNS, SERIALIZER
+from engine.sandbox.choose import choose
+from engine.settings import EngineSettings
+from engine.signals import Signals
+from engine.world import World, set_world
+
+
+async def build(settings: EngineSettings, product: Product) -> World:
+    """Every adapter, wired. Starts nothing."""
+    database = Database(settings.database_url, pool_size=settings.worker_concurrency)
+    sandbox = await choose(settings)
+    here = World(
+        settings=settings,
+        database=database,
+        signals=Signals(database.libpq_url),
+        sandbox=sandbox,
+        containers=Containers(database, sandbox, settings),
+        agents={"opencode": OpenCode(sandbox, settings)},
+        forge=GitHub(settings),
+        product=product,
+    )
+    set_world(here)
+    return here
+
+
+async def launch(here: World, name: str) -> None:
+    """Begin to take work: first what this worker's predecessor of the same name left, then the queues.
+
+    Called on the event loop, which DBOS then runs the workflows on.
+    """
+    settings = here.settings
+    config: DBOSConfig = {
+        "name": APPLICATION,
+        "system_database_url": settings.database_url,
+        "application_version": APPLICATION_VERSION,
+        "executor_id": name,
+        "serializer": SERIALIZER,
+        "run_migrations": False,
+        "log_level": "WARNING",
+    }
+    DBOS(config=config)
+    DBOS.launch()
+    await DBOS.register_queue_async(
+        RUNS, worker_concurrency=settings.worker_concurrency, polling_interval_sec=settings.queue_poll_seconds
+    )
+    await DBOS.register_queue_async(
+        CHECKS, worker_concurrency=8, polling_interval_sec=settings.queue_poll_seconds
+    )

@@ -1,0 +1,103 @@
+"""From what an agent left in its workspace to a commit in the store, and where that may be pushed."""
+
+import tempfile
+from dataclasses import asdict
+from pathlib import Path
+
+from engine.errors import RunError
+from engine.git import workspace
+from engine.git.diff import diff
+from engine.git.mirror import Mirror
+from engine.git.remote import Remote
+from engine.git.store import Store
+from engine.git.transport import remote_tip
+from engine.models import Run, RunDiff
+from engine.ports import Box, Credential
+from engine.record import Recorder
+from engine.world import World
+
+
+async def collect_changes(here: World, run: Run, box: Box, recorder: Recorder) -> bool:
+    """Commit the workspace's state into the store and keep its diff. False when nothing changed."""
+    store = Store(Mirror(here.settings.repos, run.project_id))
+    base, limit_mb = known(run.base_sha), here.settings.pack_limit_mb
+    await here.sandbox.stop_run(box, run.id)
+    with tempfile.TemporaryDirectory(dir=here.settings.repos, prefix="incoming-") as folder:
+        pack = Path(folder) / "work.pack"
+        with pack.open("wb") as out:
+            taken = await workspace.collect(
+                here.sandbox,
+                box,
+                run.id,
+                project_id=run.project_id,
+                base=base,
+                pack_out=out,
+                limit_mb=limit_mb,
+            )
+        for number, note in enumerate(taken.notes):
+            await recorder.note(note, part=f"collect:{number}", level="warning")
+        if not taken.changed:
+            return False
+        await store.import_pack(
+            run.id, base=base, head=taken.head, tree=taken.tree, pack=pack, limit_mb=limit_mb
+        )
+    sha = await store.commit(
+        run.id,
+        base=base,
+        head=taken.head,
+        tree=taken.tree,
+        message=f"{run.title}\n\nCo-authored-by: {_agent_name(run.agent)}\n",
+        author=(run.author_name, run.author_email),
+        when=run.created_at,
+    )
+    if sha == base:
+        return False
+    await _keep_diff(here, run, store, base, sha)
+    return True
+
+
+async def _keep_diff(here: World, run: Run, store: Store, base: str, sha: str) -> None:
+    """The commit and what it changed, for the page: the web process reads no repository."""
+    change = await diff(store, base, sha)
+    async with here.database.transaction() as session:
+        await session.merge(
+            RunDiff(
+                run_id=run.id,
+                patch=change.patch.replace("\x00", "\N{SYMBOL FOR NULL}"),
+                files=[asdict(file) for file in change.files],
+            )
+        )
+    await Recorder(here.database, run.id).write(
+        [],
+        head_sha=sha,
+        additions=change.additions,
+        deletions=change.deletions,
+        files_changed=len(change.files),
+    )
+
+
+async def free_branch(
+    run: Run, store: Store, remote: Remote, credential: Credential | None
+) -> tuple[str, str | None]:
+    """A branch that is new or whose tip is ours, and that tip. Nobody's commits are overwritten."""
+    for suffix in ("", *(f"-{n}" for n in range(2, 100))):
+        branch = f"openlinear/{run.task_id}{suffix}"
+        tip = await remote_tip(remote, credential, branch)
+        if tip is None or await store.is_ours(tip):
+            return branch, tip
+    raise RunError(
+        f"Every branch name from openlinear/{run.task_id} on is taken by somebody's commits. "
+        "Delete those branches on the remote, then retry.",
+        "remote",
+    )
+
+
+def known(sha: str | None) -> str:
+    if sha is None:
+        raise RuntimeError("a step ran before the one that records its commit")
+    return sha
+
+
+def _agent_name(agent: str) -> str:
+    names = {"opencode": "OpenCode <noreply@opencode.ai>"}
+    return names.get(agent, f"{agent} <noreply@localhost>")

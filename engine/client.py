@@ -1,0 +1,357 @@
+"""What the product may call. Nothing here touches Docker, git or an agent: it reads and writes rows,
+and enqueues durable workflows in the caller's transaction.
+"""
+
+import asyncio
+import inspect
+from collections.abc import Callable, Collection
+from dataclasses import asdict, dataclass, fields
+from datetime import datetime, timedelta
+from typing import Any, TypeVar
+from uuid import UUID
+
+from dbos import DBOSClient, EnqueueOptions
+from sqlalchemy import func, select, text
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlmodel import col
+
+from engine.agents.demo_cards import CARDS, MODEL, PROVIDER
+from engine.errors import RunError
+from engine.git.remote import parse
+from engine.models import Ask, Run, RunDiff, RunEvent, Worker, now
+from engine.queues import APPLICATION, CHECKS, HEARTBEAT_SECONDS, RUNS, SERIALIZER
+from engine.settings import EngineSettings
+from engine.signals import CHANNEL
+
+CHECK_SECONDS = 30.0
+
+DEMO_CARDS = CARDS
+"""(title, description) of each card of the demo project."""
+DEMO_MODEL = f"{PROVIDER}/{MODEL}"
+"""The scripted model, which knows the demo project's cards alone."""
+
+
+class ParallelLimitReached(Exception):
+    """This user's runs, waiting ones included, already fill their limit."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"{limit} of your tasks are running already; wait for one to end or cancel one")
+
+
+class AlreadyRunning(Exception):
+    """The task has a run that has not ended."""
+
+
+class EngineAway(Exception):
+    """No engine worker answered in time."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewRun:
+    task_id: UUID
+    project_id: UUID
+    user_id: UUID
+    title: str
+    prompt: str
+    agent: str
+    model: str
+    author_name: str
+    author_email: str
+    base_branch: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunView:
+    """A run's row, for reading. Times are UTC; cost is US dollars."""
+
+    id: UUID
+    task_id: UUID
+    project_id: UUID
+    user_id: UUID
+    created_at: datetime
+    started_at: datetime | None
+    ended_at: datetime | None
+    agent: str
+    model: str
+    status: str
+    progress: int
+    message: str
+    error: str | None
+    error_kind: str | None
+    outcome: str | None
+    branch: str
+    pr_url: str | None
+    pr_number: int | None
+    additions: int
+    deletions: int
+    files_changed: int
+    tokens_in: int
+    tokens_out: int
+    cost: float
+    last_seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class EventView:
+    """One event of a run. `id` orders all news of the installation, `seq` the run's own."""
+
+    id: int
+    run_id: UUID
+    task_id: UUID
+    project_id: UUID
+    seq: int
+    time: datetime
+    kind: str
+    level: str
+    part: str
+    state: str
+    message: str
+    details: dict[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True)
+class DiffView:
+    patch: str
+    files: list[dict[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class AskView:
+    id: UUID
+    run_id: UUID
+    kind: str
+    """`permission` or `question`."""
+    text: str
+    details: dict[str, Any]
+    asked_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteFound:
+    """What a remote said of itself, or `error`: why it could not be read, with the cure."""
+
+    default_branch: str | None
+    branches: tuple[str, ...]
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    workers: int
+    sandbox: str
+    """`docker`, `process`, or empty when no worker lives."""
+    trouble: str | None
+    """Why agents cannot run now, with the cure."""
+
+
+class Engine:
+    """The engine, as the product sees it. One per process; `session` arguments are the caller's."""
+
+    def __init__(self, settings: EngineSettings) -> None:
+        self._settings = settings
+        self._dbos: DBOSClient | None = None
+
+    # -- what the product wants done -------------------------------------------------------------
+
+    async def start(self, session: AsyncSession, new: NewRun, limit: int) -> UUID:
+        """Admit a run and enqueue it, in the caller's transaction. It starts when that commits.
+
+        Raises ParallelLimitReached when `limit` runs of this user are open (waiting ones count), and
+        AlreadyRunning when the task has one. The lock makes admissions of one user queue up: a count
+        inside the INSERT alone let eight through a limit of three.
+        """
+        await session.execute(
+            text("SELECT pg_advisory_xact_lock(hashtextextended(:key, 0))"), {"key": f"admit:{new.user_id}"}
+        )
+        open_runs = select(func.count()).select_from(Run).where(col(Run.ended_at).is_(None))
+        if await session.scalar(open_runs.where(col(Run.task_id) == new.task_id)):
+            raise AlreadyRunning
+        if (await session.scalar(open_runs.where(col(Run.user_id) == new.user_id)) or 0) >= limit:
+            raise ParallelLimitReached(limit)
+        run = Run(**asdict(new), branch=f"openlinear/{new.task_id}")
+        try:
+            async with session.begin_nested():
+                session.add(run)
+        except IntegrityError as error:  # another user pressed Execute on this task in the same instant
+            raise AlreadyRunning from error
+        await self._enqueue(session, "run", RUNS, str(run.id), str(run.id))
+        return run.id
+
+    async def cancel(self, session: AsyncSession, run_id: UUID) -> bool:
+        """Ask for the run's end. False when it had ended. Asking twice changes nothing."""
+        run = await session.get(Run, run_id, with_for_update=True)
+        if run is None or run.ended_at is not None:
+            return False
+        run.cancel_requested = True
+        await session.flush()
+        await self._stir(session, run_id)
+        return True
+
+    async def answer(self, session: AsyncSession, ask_id: UUID, answer: dict[str, Any]) -> bool:
+        """Answer what an agent asked (shapes: `ports.Agent.answer`). False when it was settled already."""
+        ask = await session.get(Ask, ask_id, with_for_update=True)
+        if ask is None or ask.answered_at is not None or ask.settled_at is not None:
+            return False
+        ask.answer, ask.answered_at = answer, now()
+        await session.flush()
+        await self._stir(session, ask.run_id)
+        return True
+
+    async def check_remote(self, project_id: UUID, user_id: UUID) -> RemoteFound:
+        """Ask a worker what the project's remote says of itself. EngineAway when none answers."""
+        client = await asyncio.to_thread(self._client)
+        handle: Any = await client.enqueue_async(
+            {"queue_name": CHECKS, "workflow_name": "check_remote"}, str(project_id), str(user_id)
+        )
+        try:
+            async with asyncio.timeout(CHECK_SECONDS):
+                found = await handle.get_result(polling_interval_sec=0.05)
+        except TimeoutError as error:
+            raise EngineAway from error
+        return RemoteFound(found["default_branch"], tuple(found["branches"]), found["error"])
+
+    def remote_trouble(self, url: str) -> str | None:
+        """What is wrong with a clone URL by its looks alone, with the cure; None when nothing is."""
+        try:
+            parse(url, allow_local=self._settings.allow_local_remotes)
+        except RunError as error:
+            return error.reason
+        return None
+
+    # -- what the product reads --------------------------------------------------------------------
+
+    async def run(self, session: AsyncSession, run_id: UUID) -> RunView | None:
+        run = await session.get(Run, run_id)
+        return _view(RunView, run) if run else None
+
+    async def latest(self, session: AsyncSession, task_ids: Collection[UUID]) -> dict[UUID, RunView]:
+        """The last run of each task that has one, in one query."""
+        if not task_ids:
+            return {}
+        rows = await session.execute(
+            select(Run)
+            .where(col(Run.task_id).in_(task_ids))
+            .distinct(col(Run.task_id))
+            .order_by(col(Run.task_id), col(Run.created_at).desc())
+        )
+        return {run.task_id: _view(RunView, run) for run in rows.scalars()}
+
+    async def open_runs(self, session: AsyncSession, user_id: UUID) -> int:
+        """How many runs of this user have not ended."""
+        query = select(func.count()).select_from(Run)
+        return (
+            await session.scalar(query.where(col(Run.user_id) == user_id, col(Run.ended_at).is_(None))) or 0
+        )
+
+    async def log(
+        self, session: AsyncSession, run_id: UUID, after: int = 0, limit: int = 200
+    ) -> list[EventView]:
+        """Events of a run with a number greater than `after`, in order."""
+        return await self._events(
+            session, _EVENTS.where(col(RunEvent.run_id) == run_id, col(RunEvent.seq) > after), limit
+        )
+
+    async def news(self, session: AsyncSession, after: int, limit: int = 500) -> list[EventView]:
+        """Events of all runs with an id greater than `after`, in the order they were committed."""
+        return await self._events(session, _EVENTS.where(col(RunEvent.id) > after), limit)
+
+    async def latest_news(self, session: AsyncSession) -> int:
+        """The id of the last event of any run; 0 when there is none."""
+        return await session.scalar(select(func.max(col(RunEvent.id)))) or 0
+
+    async def diff(self, session: AsyncSession, run_id: UUID) -> DiffView | None:
+        diff = await session.get(RunDiff, run_id)
+        return DiffView(diff.patch, diff.files) if diff else None
+
+    async def asks(self, session: AsyncSession, run_ids: Collection[UUID]) -> list[AskView]:
+        """What these runs wait for, oldest first."""
+        if not run_ids:
+            return []
+        rows = await session.execute(
+            select(Ask)
+            .join(Run, col(Run.id) == col(Ask.run_id))
+            .where(
+                col(Ask.run_id).in_(run_ids),
+                col(Ask.answered_at).is_(None),
+                col(Ask.settled_at).is_(None),
+                col(Run.ended_at).is_(None),
+            )
+            .order_by(col(Ask.asked_at))
+        )
+        return [_view(AskView, ask) for ask in rows.scalars()]
+
+    async def ask(self, session: AsyncSession, ask_id: UUID) -> AskView | None:
+        ask = await session.get(Ask, ask_id)
+        return _view(AskView, ask) if ask else None
+
+    async def health(self, session: AsyncSession) -> Health:
+        """Who is alive: a worker that was seen within three heartbeats."""
+        fresh = now() - timedelta(seconds=3 * HEARTBEAT_SECONDS)
+        rows = await session.execute(select(Worker).where(col(Worker.seen_at) > fresh))
+        workers = list(rows.scalars())
+        able = [worker for worker in workers if worker.trouble is None]
+        first = next(iter(able or workers), None)
+        return Health(
+            workers=len(workers),
+            sandbox=first.sandbox if first else "",
+            trouble=first.trouble if first else None,
+        )
+
+    async def close(self) -> None:
+        if self._dbos is not None:
+            await asyncio.to_thread(self._dbos.destroy)
+            self._dbos = None
+
+    # -- how -------------------------------------------------------------------------------------------
+
+    async def _events(self, session: AsyncSession, query: Any, limit: int) -> list[EventView]:
+        rows = await session.execute(query.order_by(col(RunEvent.id)).limit(limit))
+        return [
+            EventView(
+                task_id=task_id,
+                project_id=project_id,
+                **{name: getattr(event, name) for name in _EVENT_FIELDS},
+            )
+            for event, task_id, project_id in rows
+        ]
+
+    async def _enqueue(
+        self, session: AsyncSession, workflow: str, queue: str, workflow_id: str, *args: str
+    ) -> None:
+        client = await asyncio.to_thread(self._client)
+        options: EnqueueOptions = {
+            "queue_name": queue,
+            "workflow_name": workflow,
+            "workflow_id": workflow_id,
+        }
+        await session.run_sync(lambda sync: client.enqueue_in_transaction(sync, options, *args))
+
+    async def _stir(self, session: AsyncSession, run_id: UUID) -> None:
+        """Wake the worker that follows this run, once the transaction commits."""
+        await session.execute(
+            text("SELECT pg_notify(:channel, :run)"), {"channel": CHANNEL, "run": str(run_id)}
+        )
+
+    def _client(self) -> DBOSClient:
+        if self._dbos is None:
+            self._dbos = DBOSClient(
+                system_database_url=self._settings.database_url,
+                serializer=SERIALIZER,
+                application_name=APPLICATION,
+                lazy=True,
+            )
+        return self._dbos
+
+
+_EVENTS = select(RunEvent, col(Run.task_id), col(Run.project_id)).join(
+    Run, col(Run.id) == col(RunEvent.run_id)
+)
+_EVENT_FIELDS = [field.name for field in fields(EventView) if field.name not in ("task_id", "project_id")]
+
+V = TypeVar("V")
+
+
+def _view(kind: Callable[..., V], row: Any) -> V:
+    """The row's columns that the view, a dataclass, names."""
+    return kind(**{name: getattr(row, name) for name in inspect.signature(kind).parameters})

@@ -1,0 +1,111 @@
+"""Who needs which user's sandbox: leases by run, and what becomes of a sandbox that nobody needs.
+
+The row of a user's container is locked while it is woken, paused or removed, so two runs make one
+container and none is paused under a run that has just begun.
+"""
+
+import asyncio
+import logging
+from datetime import timedelta
+from uuid import UUID
+
+from sqlalchemy import delete, func, select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlmodel import col
+
+from engine.db import Database
+from engine.models import Container, Lease, now
+from engine.ports import Box, Report, Sandbox
+from engine.settings import EngineSettings
+
+log = logging.getLogger(__name__)
+
+SWEEP_SECONDS = 5.0
+
+
+class Containers:
+    def __init__(self, database: Database, sandbox: Sandbox, settings: EngineSettings) -> None:
+        self._database = database
+        self._sandbox = sandbox
+        self._settings = settings
+
+    async def lease(self, run_id: UUID, user_id: UUID, report: Report) -> Box:
+        """The user's sandbox, awake and ready, kept so until the run releases it. Repeatable."""
+        async with self._database.transaction() as session:
+            await session.execute(
+                insert(Container).values(user_id=user_id, used_at=now()).on_conflict_do_nothing()
+            )
+            await session.execute(
+                insert(Lease).values(run_id=run_id, user_id=user_id).on_conflict_do_nothing()
+            )
+        async with self._database.transaction() as session:
+            await self._lock(session, user_id)
+            return await self._sandbox.ensure(user_id, report)
+
+    async def release(self, run_id: UUID, user_id: UUID) -> None:
+        """The run needs it no more. Its idle time begins with the last release."""
+        async with self._database.transaction() as session:
+            await session.execute(delete(Lease).where(col(Lease.run_id) == run_id))
+            row = await session.get(Container, user_id)
+            if row is not None:
+                row.used_at = now()
+
+    async def sweep(self) -> None:
+        """Pause what is idle, remove what was idle for the whole timeout. Once."""
+        for user_id, state in (await self._sandbox.found()).items():
+            async with self._database.transaction() as session:
+                row = await self._lock(session, user_id, skip_locked=True)
+                if row is None:
+                    continue  # in use this very moment
+                leases = await session.scalar(
+                    select(func.count()).select_from(Lease).where(col(Lease.user_id) == user_id)
+                )
+                idle = now() - row.used_at
+                if leases:
+                    continue
+                if idle > timedelta(milliseconds=self._settings.container_idle_timeout_ms):
+                    log.info("removing the sandbox of user %s, idle for %s", user_id, idle)
+                    await self._sandbox.remove(user_id)
+                elif (
+                    state == "running" and idle.total_seconds() > self._settings.container_idle_pause_seconds
+                ):
+                    await self._sandbox.pause(user_id)
+
+    async def serve(self) -> None:
+        """Sweep until cancelled. An outage of the sandbox's host is logged and waited out."""
+        while True:
+            await asyncio.sleep(SWEEP_SECONDS)
+            try:
+                await self.sweep()
+            except Exception as error:  # one bad sweep must not end the housekeeping
+                log.warning("the sandboxes could not be swept: %s", error)
+
+    async def park(self) -> None:
+        """Before the whole product stops: freeze what a run still needs, remove the rest.
+
+        A frozen sandbox holds its agent's session, so that the run goes on at the next start.
+        """
+        async with self._database.transaction() as session:
+            needed = set((await session.execute(select(col(Lease.user_id)).distinct())).scalars())
+        found = await self._sandbox.found()
+        await asyncio.gather(
+            *(
+                self._sandbox.pause(user_id) if user_id in needed else self._sandbox.remove(user_id)
+                for user_id in found
+            )
+        )
+
+    async def _lock(
+        self, session: AsyncSession, user_id: UUID, *, skip_locked: bool = False
+    ) -> Container | None:
+        """The locked row. A sandbox found without one (a restored database) gets its row first."""
+        query = select(Container).where(col(Container.user_id) == user_id)
+        row = (await session.execute(query.with_for_update(skip_locked=skip_locked))).scalar_one_or_none()
+        if row is None and not skip_locked:
+            raise RuntimeError("a container is locked before its row is there")
+        if row is None and await session.get(Container, user_id) is None:
+            await session.execute(
+                insert(Container).values(user_id=user_id, used_at=now()).on_conflict_do_nothing()
+            )
+        return row

@@ -1,0 +1,108 @@
+"""Which network addresses a remote may have: none of this host, none of a private network."""
+
+import asyncio
+import ipaddress
+import re
+import socket
+from urllib.request import getproxies, proxy_bypass
+
+from engine.errors import RunError
+
+_NAME = re.compile(r"[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?")
+_LOCAL_NAMES = ("localhost", "localdomain", "internal", "home.arpa")
+_NAT64 = ipaddress.ip_network("64:ff9b::/96")
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+
+def normalise(host: str) -> str | None:
+    """A host as it is compared and connected to; None when it is no host at all.
+
+    Lower case, no trailing dot, and every spelling of an IPv4 address that resolvers take (decimal,
+    hexadecimal, octal, short) as the plain dotted one.
+    """
+    host = host.lower().removesuffix(".")
+    if ":" in host:
+        try:
+            return ipaddress.IPv6Address(host).compressed if "%" not in host else None
+        except ValueError:
+            return None
+    if not _NAME.fullmatch(host) or len(host) > 253:
+        return None
+    try:
+        return socket.inet_ntoa(socket.inet_aton(host))
+    except OSError:
+        return host
+
+
+def names_local(host: str) -> bool:
+    """Whether a normalised host is, on the face of it, this machine or a private address."""
+    try:
+        return not is_public(host)
+    except ValueError:
+        own = socket.gethostname().lower()
+        return host == own or any(host == name or host.endswith("." + name) for name in _LOCAL_NAMES)
+
+
+def is_public(address: str) -> bool:
+    """Whether an IP address is one of the open internet, and not of this machine.
+
+    ValueError when it is no IP address.
+    """
+    ip: Address = ipaddress.ip_address(address.partition("%")[0])
+    return all(_is_global(one) for one in (ip, *_embedded(ip))) and not _is_own(ip)
+
+
+def _is_global(ip: Address) -> bool:
+    site_local = isinstance(ip, ipaddress.IPv6Address) and ip.is_site_local
+    return ip.is_global and not (ip.is_multicast or ip.is_reserved or site_local)
+
+
+def _embedded(ip: Address) -> list[ipaddress.IPv4Address]:
+    """The IPv4 addresses that an IPv6 address stands for, by any of the ways there are."""
+    if isinstance(ip, ipaddress.IPv4Address):
+        return []
+    found = [one for one in (ip.ipv4_mapped, ip.sixtofour, *(ip.teredo or ())) if one is not None]
+    if ip in _NAT64 or int(ip) >> 32 == 0:
+        found.append(ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF))
+    return found
+
+
+def _is_own(ip: Address) -> bool:
+    """Whether an interface of this machine holds it: only then can a socket be bound to it."""
+    family = socket.AF_INET if ip.version == 4 else socket.AF_INET6
+    with socket.socket(family, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.bind((str(ip), 0))
+        except OSError:
+            return False
+    return True
+
+
+async def resolve(scheme: str, host: str, port: int, *, allow_local: bool) -> list[str]:
+    """The addresses to connect to, each checked; empty when only the operator's proxy can tell.
+
+    RunError when the name does not resolve, or when one of its addresses is private and
+    `allow_local` does not let it be.
+    """
+    proxied = scheme in getproxies() and not proxy_bypass(host)
+    try:
+        infos = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except OSError as error:
+        if proxied:
+            return []
+        raise RunError(
+            f"The name {host} does not resolve. Check the clone URL for a typing error.", "network"
+        ) from error
+    addresses = list(dict.fromkeys(str(info[4][0]) for info in infos))
+    if not allow_local and not all(is_public(address) for address in addresses):
+        raise local_refused(host)
+    return addresses
+
+
+def local_refused(host: str) -> RunError:
+    return RunError(
+        f"{host} is an address of this machine or of a private network, which clone URLs may not name. "
+        "Who runs this server can allow it with ALLOW_LOCAL_REMOTES=true.",
+        "remote",
+    )

@@ -1,0 +1,148 @@
+# A run's workspace, inside its sandbox: sh -s -- make|collect|remove WORKSPACE ...
+#
+# What the agent left is not trusted to be a sane repository. Collecting reads its files and, where
+# they are whole, its commits, through a repository made anew: no config, hook, index or exclude of
+# the agent's has a say. Facts for the engine go to stderr as "openlinear: KEY VALUE".
+set -eu
+umask 022
+job=$1 ws=$2
+state=${ws%/*}/.${ws##*/}
+
+unset GIT_DIR GIT_WORK_TREE GIT_INDEX_FILE GIT_OBJECT_DIRECTORY GIT_ALTERNATE_OBJECT_DIRECTORIES GIT_CONFIG_PARAMETERS
+export GIT_CONFIG_GLOBAL=/dev/null GIT_CONFIG_NOSYSTEM=1 GIT_ATTR_NOSYSTEM=1 GIT_NO_REPLACE_OBJECTS=1
+export GIT_TERMINAL_PROMPT=0 GIT_OPTIONAL_LOCKS=0 LC_ALL=C
+
+git() {
+    command git -c core.fsmonitor=false -c core.hooksPath=/dev/null -c core.untrackedCache=false \
+        -c core.excludesFile=/dev/null -c core.attributesFile=/dev/null -c core.quotePath=true \
+        -c gc.auto=0 -c maintenance.auto=false -c submodule.recurse=false -c advice.addEmbeddedRepo=false \
+        -c checkout.workers=2 -c index.threads=2 -c safe.directory='*' "$@"
+}
+
+tell() { printf 'openlinear: %s\n' "$*" >&2; }
+
+wipe() {
+    for path in "$@"; do
+        [ -e "$path" ] || [ -L "$path" ] || continue
+        rm -rf -- "$path" 2>/dev/null || { chmod -R u+rwX -- "$path"; rm -rf -- "$path"; }
+    done
+}
+
+make() {
+    objects=$1 base=$2 branch=$3 name=$4 email=$5
+    if [ -d "$ws/.git" ] && [ "$(cat "$state/base" 2>/dev/null)" = "$base" ]; then exit 0; fi
+    wipe "$ws" "$state"
+    mkdir -p "$ws" "$state"
+    git init --quiet --template= --initial-branch="$branch" "$ws"
+    cd "$ws"
+    printf '%s\n' "$objects" >.git/objects/info/alternates 2>/dev/null || {
+        mkdir -p .git/objects/info
+        printf '%s\n' "$objects" >.git/objects/info/alternates
+    }
+    git config user.name "$name"
+    git config user.email "$email"
+    git config gc.auto 0
+    git update-ref "refs/heads/$branch" "$base"
+    git read-tree -m -u "$base"
+    # What is checked out, as it was: later only files that differ from it need to be read.
+    cp -p .git/index "$state/index"
+    printf '%s\n' "$base" >"$state/base.new"
+    mv "$state/base.new" "$state/base" # last: now it is whole
+}
+
+collect() {
+    objects=$1 base=$2
+    [ -d "$ws" ] && [ ! -L "$ws" ] || { tell "error the workspace is gone"; exit 1; }
+    cd "$ws"
+    open_up
+    fresh_repository
+    head=$(own_head)
+    set_index
+    flatten_nested
+    git add --all . >&2
+    force_added
+    tree=$(git write-tree)
+    tell "head $head"
+    tell "tree $tree"
+    before=$(git rev-parse "$base^{tree}")
+    if [ "$tree" = "$before" ]; then exit 0; fi
+    tell "changed yes"
+    # The base's tree is named too: without a commit to walk from, ^base alone leaves nothing out.
+    printf '%s\n' "$head" "$tree" "^$base" "^$before" |
+        git pack-objects --quiet --revs --stdout --no-use-bitmap-index --threads=2
+}
+
+# Files that nobody may read would be left out, some without a word.
+open_up() {
+    find . -path ./.git -prune -o -type d ! -perm -0700 -exec chmod u+rwx {} \; \
+        -o -type f ! -perm -0400 -exec chmod u+r {} \; || : # what stays closed, git add will name
+}
+
+fresh_repository() {
+    GIT_DIR=$state/git GIT_WORK_TREE=$ws GIT_INDEX_FILE=$state/git/index
+    export GIT_DIR GIT_WORK_TREE GIT_INDEX_FILE
+    wipe "$GIT_DIR"
+    (unset GIT_DIR GIT_WORK_TREE GIT_INDEX_FILE; git init --quiet --bare --template= "$state/git")
+    git config core.bare false
+    mkdir -p "$GIT_DIR/objects/info"
+    printf '%s\n' "$objects" >"$GIT_DIR/objects/info/alternates"
+    # A copy for as long as this takes: the agent's own alternates have no say either.
+    if [ -d .git/objects ] && [ ! -L .git ] && [ ! -L .git/objects ]; then
+        printf '%s\n' "$ws/.git/objects" >>"$GIT_DIR/objects/info/alternates"
+    fi
+}
+
+# The commit that the agent stands on, when it is the run's base or builds on it and is whole.
+own_head() {
+    if [ -d .git ] && [ ! -L .git ] &&
+        found=$(GIT_DIR=$ws/.git git rev-parse --verify --quiet 'HEAD^{commit}' 2>/dev/null) &&
+        [ "$found" != "$base" ]; then
+        if git merge-base --is-ancestor "$base" "$found" 2>/dev/null &&
+            git rev-list --objects --quiet "$found" "^$base" 2>/dev/null; then
+            printf '%s\n' "$found"
+            return
+        fi
+        tell "note the agent's own commits do not build on the run's start, so its work is carried as one commit"
+    fi
+    printf '%s\n' "$base"
+}
+
+set_index() {
+    if [ -f "$state/index" ] && cp -p "$state/index" "$GIT_INDEX_FILE" && git read-tree -m "$head" 2>/dev/null; then
+        return
+    fi
+    rm -f "$GIT_INDEX_FILE"
+    git read-tree "$head"
+}
+
+# A repository inside the workspace (a scaffolding tool made it) would be recorded as a link to
+# commits that nobody has. Its files are carried instead. Submodules of the project stay as they are.
+flatten_nested() {
+    find . -path ./.git -prune -o -name .git -prune -exec sh -c '
+        state=$1; shift; number=0
+        for nested; do
+            folder=${nested%/.git}; folder=${folder#./}
+            command git check-ignore --quiet -- "$folder/" && continue
+            case $(command git ls-files --stage -- ":(literal)$folder") in 160000*) continue ;; esac
+            number=$((number + 1))
+            mkdir -p "$state/nested"
+            rm -rf "$state/nested/$$-$number"
+            mv -- "$nested" "$state/nested/$$-$number"
+            printf "openlinear: note a repository inside the workspace was carried as plain files\n" >&2
+        done
+    ' sh "$state" {} +
+}
+
+# Ignored files that the agent put into its index by force.
+force_added() {
+    [ -f .git/index ] && [ ! -L .git ] || return 0
+    GIT_INDEX_FILE=$ws/.git/index git ls-files -z --cached --ignored --exclude-standard 2>/dev/null |
+        git update-index --add --remove -z --stdin >&2
+}
+
+shift 2
+case $job in
+make) make "$@" ;;
+collect) collect "$@" ;;
+remove) cd / && wipe "$ws" "$state" ;;
+esac

@@ -1,0 +1,190 @@
+"""The engine's tables: runs, their events, what they ask, and where they run.
+
+Ids of events come from `news_id()` (see the first migration): one sequence under one lock, so that
+ids follow commit order and a reader who remembers the last one misses nothing. The same function
+numbers the product's changes, so one number orders all news of an installation.
+"""
+
+from datetime import UTC, datetime
+from typing import Any, Literal
+from uuid import UUID, uuid4
+
+from sqlalchemy import BigInteger, Column, DateTime, ForeignKey, Index, Text, UniqueConstraint, text
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlmodel import Field, SQLModel
+
+RunStatus = Literal[
+    "queued",
+    "cloning",
+    "executing",
+    "waiting",
+    "committing",
+    "creating_pr",
+    "done",
+    "failed",
+    "cancelled",
+]
+ENDED: tuple[RunStatus, ...] = ("done", "failed", "cancelled")
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _time() -> Any:
+    """A moment that may be missing."""
+    return Field(default=None, sa_column=Column(DateTime(timezone=True)))
+
+
+def _now() -> Any:
+    """A moment that is the row's making unless it is given, for the ORM and for plain inserts."""
+    return Field(default_factory=now, sa_column=Column(DateTime(timezone=True), nullable=False, default=now))
+
+
+class Run(SQLModel, table=True):
+    """One press of Execute. What this row says is the truth about it; nobody copies it."""
+
+    __tablename__ = "runs"
+    __table_args__ = (
+        Index("runs_open_by_user", "user_id", postgresql_where=text("ended_at IS NULL")),
+        Index("runs_by_task", "task_id", "created_at"),
+        # One open run per task, whoever presses Execute, however often.
+        Index("runs_one_open_per_task", "task_id", unique=True, postgresql_where=text("ended_at IS NULL")),
+    )
+
+    id: UUID = Field(default_factory=uuid4, primary_key=True)
+    task_id: UUID
+    project_id: UUID
+    user_id: UUID
+    """Whoever pressed Execute: their container, keys and token."""
+    created_at: datetime = _now()
+    started_at: datetime | None = _time()
+    ended_at: datetime | None = _time()
+
+    title: str = Field(sa_type=Text)
+    prompt: str = Field(sa_type=Text)
+    agent: str = "opencode"
+    model: str = ""
+    """`providerId/modelId`."""
+    author_name: str
+    author_email: str
+    base_branch: str
+    branch: str
+    """`openlinear/{taskId}`; a suffix is added when that branch holds commits that are not ours."""
+
+    status: str = "queued"
+    progress: int = 0
+    message: str = Field(default="", sa_type=Text)
+    """What it does now, one line."""
+    error: str | None = Field(default=None, sa_type=Text)
+    error_kind: str | None = None
+    outcome: str | None = None
+    """`pull_request`, `pushed`, `no_changes`; None unless done."""
+    cancel_requested: bool = False
+
+    sandbox: str | None = None
+    session_id: str | None = None
+    base_sha: str | None = None
+    head_sha: str | None = None
+    """The commit that was pushed."""
+    pr_url: str | None = None
+    pr_number: int | None = None
+    additions: int = 0
+    deletions: int = 0
+    files_changed: int = 0
+    tokens_in: int = Field(default=0, sa_type=BigInteger)
+    tokens_out: int = Field(default=0, sa_type=BigInteger)
+    cost: float = 0.0
+    """US dollars, as the agent reports them."""
+    last_seq: int = 0
+    """Number of the run's latest event; the row's lock orders them without a gap."""
+
+
+class RunEvent(SQLModel, table=True):
+    """One thing that happened in a run, append-only. `(run_id, part, state)` makes a repeat harmless."""
+
+    __tablename__ = "run_events"
+    __table_args__ = (
+        UniqueConstraint("run_id", "seq"),
+        UniqueConstraint("run_id", "part", "state"),
+    )
+
+    id: int | None = Field(
+        default=None, sa_column=Column(BigInteger, primary_key=True, server_default=text("news_id()"))
+    )
+    run_id: UUID = Field(sa_column=Column(ForeignKey("runs.id", ondelete="CASCADE"), nullable=False))
+    seq: int
+    time: datetime = _now()
+    kind: str
+    """`status`, or an `engine.ports.EventKind` but `alive`."""
+    level: str = "info"
+    """`debug`, `info`, `warning`, `error`."""
+    part: str = Field(sa_type=Text)
+    state: str = Field(default="", sa_type=Text)
+    message: str = Field(default="", sa_type=Text)
+    details: dict[str, Any] | None = Field(default=None, sa_column=Column(JSONB))
+
+
+class RunDiff(SQLModel, table=True):
+    """What a run changed, as text: kept here since the web process reads no repository."""
+
+    __tablename__ = "run_diffs"
+
+    run_id: UUID = Field(sa_column=Column(ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True))
+    patch: str = Field(sa_type=Text)
+    files: list[dict[str, Any]] = Field(default_factory=list, sa_column=Column(JSONB, nullable=False))
+    """`{path, additions, deletions, binary}` each."""
+
+
+class Ask(SQLModel, table=True):
+    """A permission request or a question of an agent that a person has to answer."""
+
+    __tablename__ = "asks"
+    __table_args__ = (UniqueConstraint("run_id", "part"),)
+
+    id: UUID = Field(default_factory=uuid4, primary_key=True)
+    run_id: UUID = Field(
+        sa_column=Column(ForeignKey("runs.id", ondelete="CASCADE"), nullable=False, index=True)
+    )
+    part: str
+    kind: str
+    """`permission` or `question`."""
+    text: str = Field(sa_type=Text)
+    details: dict[str, Any] = Field(default_factory=dict, sa_column=Column(JSONB, nullable=False))
+    asked_at: datetime = _now()
+    answer: dict[str, Any] | None = Field(default=None, sa_column=Column(JSONB))
+    answered_at: datetime | None = _time()
+    settled_at: datetime | None = _time()
+    """When the agent took the answer (or the ask was settled without one)."""
+
+
+class Container(SQLModel, table=True):
+    """A user's sandbox. The row's lock is held while it is woken, paused or removed."""
+
+    __tablename__ = "containers"
+
+    user_id: UUID = Field(primary_key=True)
+    used_at: datetime = _now()
+    """The end of the latest lease; idle time counts from here."""
+
+
+class Lease(SQLModel, table=True):
+    """A run that needs its user's sandbox awake."""
+
+    __tablename__ = "leases"
+
+    run_id: UUID = Field(sa_column=Column(ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True))
+    user_id: UUID = Field(index=True)
+
+
+class Worker(SQLModel, table=True):
+    """An engine process that is alive while its heartbeat is fresh."""
+
+    __tablename__ = "workers"
+
+    id: str = Field(primary_key=True)
+    started_at: datetime = _now()
+    seen_at: datetime = _now()
+    sandbox: str = ""
+    trouble: str | None = Field(default=None, sa_type=Text)
+    """Why its sandbox cannot run agents now, with the cure."""

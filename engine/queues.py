@@ -1,0 +1,17 @@
+"""Names that the client and the worker agree on."""
+
+from dbos import DBOSPortableJSONSerializer, Serializer
+
+SERIALIZER: Serializer = DBOSPortableJSONSerializer()
+"""DBOS pickles by default; ids and small values need no more than JSON, which any version reads."""
+
+APPLICATION = "openlinear"
+RUNS = "runs"
+CHECKS = "checks"
+"""Short look-ups that a person waits for: never behind a run."""
+
+APPLICATION_VERSION = "1"
+"""Pinned: DBOS would hash the code, and strand the runs that were under way at an upgrade. Grows only
+when a change of a workflow's steps cannot carry on runs that the old code began."""
+
+HEARTBEAT_SECONDS = 5.0

@@ -1,0 +1,142 @@
+"""What happens to a run, written down: its row and its numbered events, in one transaction each time.
+
+The run's row is locked first, so numbers have no gap; events come last, since numbering them takes
+the lock of all news until the transaction ends (see `engine.models`).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import func, select, tuple_
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlmodel import col
+
+from engine.db import Database
+from engine.models import ENDED, Run, RunEvent
+
+MESSAGE_CHARS = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """An event to be written. `(part, state)` names it: what is there already is not written again."""
+
+    kind: str
+    part: str
+    state: str = ""
+    message: str = ""
+    level: str = "info"
+    details: Mapping[str, Any] | None = None
+    add: Mapping[str, float] = field(default_factory=dict)
+    """Columns of the run that grow by this much, if the event is new: tokens_in, cost, …"""
+
+
+class Recorder:
+    """Writes one run's history."""
+
+    def __init__(self, database: Database, run_id: UUID) -> None:
+        self._database = database
+        self.run_id = run_id
+
+    async def run(self) -> Run:
+        async with self._database.transaction() as session:
+            return await self.load(session)
+
+    async def load(self, session: AsyncSession, *, lock: bool = False) -> Run:
+        run = await session.get_one(Run, self.run_id, with_for_update=lock)
+        return run
+
+    async def note(self, message: str, *, part: str, level: str = "info", **columns: Any) -> None:
+        """A line of progress: the card shows it, the log keeps it."""
+        await self.write([Entry("status", part, message=message, level=level)], message=message, **columns)
+
+    async def write(self, entries: Sequence[Entry], **columns: Any) -> None:
+        """Set `columns` of the run and append what is new of `entries`. An ended run stays as it is."""
+        async with self._database.transaction() as session:
+            run = await self.load(session, lock=True)
+            if run.status not in ENDED:
+                await self.append(session, run, entries, **columns)
+
+    async def append(self, session: AsyncSession, run: Run, entries: Sequence[Entry], **columns: Any) -> None:
+        """As `write`, in a transaction of the caller's that holds the run's lock. The last thing it does."""
+        fresh = await self._fresh(session, entries)
+        if "progress" in columns:
+            columns["progress"] = max(run.progress, columns["progress"])
+        if "message" in columns:
+            columns["message"] = _line(columns["message"])
+        for entry in fresh:
+            for column, amount in entry.add.items():
+                columns[column] = columns.get(column, getattr(run, column)) + amount
+        first = run.last_seq + 1
+        for column, value in {**columns, "last_seq": run.last_seq + len(fresh)}.items():
+            setattr(run, column, value)
+        await session.flush()
+        session.add_all(
+            RunEvent(
+                run_id=run.id,
+                seq=seq,
+                kind=entry.kind,
+                part=entry.part,
+                state=entry.state,
+                level=entry.level,
+                message=_storable(entry.message),
+                details=_details(entry, run),
+            )
+            for seq, entry in enumerate(fresh, start=first)
+        )
+        await session.flush()
+
+    async def _fresh(self, session: AsyncSession, entries: Sequence[Entry]) -> list[Entry]:
+        """The entries that are not written yet, each once, in their order."""
+        if not entries:
+            return []
+        named = {(entry.part, entry.state): entry for entry in entries}
+        rows = await session.execute(
+            select(col(RunEvent.part), col(RunEvent.state)).where(
+                col(RunEvent.run_id) == self.run_id,
+                tuple_(col(RunEvent.part), col(RunEvent.state)).in_(list(named)),
+            )
+        )
+        for part, state in rows:
+            named.pop((part, state))
+        return list(named.values())
+
+    async def text_offsets(self) -> dict[str, str]:
+        """How far each text part is recorded: part → characters, as text (see `ports.Agent.events`)."""
+        async with self._database.transaction() as session:
+            rows = await session.execute(
+                select(col(RunEvent.part), func.sum(func.char_length(col(RunEvent.message))))
+                .where(col(RunEvent.run_id) == self.run_id, col(RunEvent.kind).in_(("text", "reasoning")))
+                .group_by(col(RunEvent.part))
+            )
+            return {part: str(count) for part, count in rows}
+
+
+def _line(text: str) -> str:
+    """One short line for a card."""
+    line = " ".join(_storable(text).split())
+    return line if len(line) <= MESSAGE_CHARS else line[: MESSAGE_CHARS - 1] + "…"
+
+
+def _storable(text: str) -> str:
+    """PostgreSQL keeps every character but NUL; a stand-in keeps the count of characters true."""
+    return text.replace("\x00", "\N{SYMBOL FOR NULL}")
+
+
+def _details(entry: Entry, run: Run) -> dict[str, Any] | None:
+    if entry.kind == "status":
+        return {"status": run.status, "progress": run.progress, **(entry.details or {})}
+    return _clean(dict(entry.details)) if entry.details else None
+
+
+def _clean(value: Any) -> Any:
+    """JSONB refuses NUL as well, at any depth."""
+    if isinstance(value, str):
+        return _storable(value)
+    if isinstance(value, Mapping):
+        return {_storable(str(key)): _clean(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_clean(item) for item in value]
+    return value

@@ -1,0 +1,140 @@
+"""What every step of a run has in common: it is checkpointed, it can be cancelled, its errors are results."""
+
+import asyncio
+import errno
+import functools
+import logging
+from collections.abc import Callable, Coroutine
+from typing import Any, TypedDict
+from uuid import UUID
+
+import psycopg
+from dbos import DBOS
+from sqlalchemy.exc import InterfaceError, OperationalError
+
+from engine.errors import Cancelled, RunError
+from engine.models import Run
+from engine.record import Recorder
+from engine.world import World, world
+
+log = logging.getLogger(__name__)
+
+
+class End(TypedDict):
+    """How a run ends. `reason` and `kind` for a failure, `outcome` for a success."""
+
+    status: str
+    outcome: str | None
+    reason: str | None
+    kind: str | None
+
+
+def success(outcome: str) -> End:
+    return End(status="done", outcome=outcome, reason=None, kind=None)
+
+
+def failure(error: RunError) -> End:
+    return End(status="failed", outcome=None, reason=error.reason, kind=error.kind)
+
+
+CANCELLED = End(status="cancelled", outcome=None, reason=None, kind=None)
+
+
+class _Retries(TypedDict):
+    retries_allowed: bool
+    interval_seconds: float
+    max_attempts: int
+    backoff_rate: float
+
+
+PATIENTLY = _Retries(retries_allowed=True, interval_seconds=1.0, max_attempts=10_000, backoff_rate=1.0)
+"""For steps whose failure would leave a run without an end: tried each second until it works."""
+
+DATABASE_AWAY = (OperationalError, InterfaceError, psycopg.OperationalError)
+
+Step = Callable[[World, Run, Recorder], Coroutine[Any, Any, End | None]]
+
+
+def step(body: Step) -> Callable[[str], Coroutine[Any, Any, End | None]]:
+    """A checkpointed step: stops when the run is cancelled, turns errors into how the run ends."""
+
+    @DBOS.step(name=body.__name__)
+    @functools.wraps(body)
+    async def checkpointed(run_id: str) -> End | None:
+        here = world()
+        recorder = Recorder(here.database, UUID(run_id))
+        while True:
+            try:
+                return await _result(here, recorder, body)
+            except DATABASE_AWAY as error:  # a step may be repeated, so an outage costs time alone
+                log.warning(
+                    "run %s: %s waits for the database: %s", run_id, body.__name__, type(error).__name__
+                )
+                await asyncio.sleep(1.0)
+
+    return checkpointed
+
+
+async def _result(here: World, recorder: Recorder, body: Step) -> End | None:
+    """What the step's body came to: None, its own end, or its error as one."""
+    try:
+        return await _unless_cancelled(here, recorder, body)
+    except Cancelled:
+        return CANCELLED
+    except RunError as error:
+        return failure(await _explained(here, recorder, error))
+    except DATABASE_AWAY:
+        raise
+    except OSError as error:
+        log.exception("run %s: %s failed", recorder.run_id, body.__name__)
+        return failure(_os_error(error))
+    except Exception:
+        log.exception("run %s: %s failed", recorder.run_id, body.__name__)
+        reason = f"Something went wrong in OpenLinear itself ({body.__name__}). The engine's log has more."
+        return failure(RunError(reason))
+
+
+async def _unless_cancelled(here: World, recorder: Recorder, body: Step) -> End | None:
+    """Do the step's work, or stop it midway when somebody cancels the run."""
+    work = asyncio.create_task(body(here, await recorder.run(), recorder))
+    cancelled = asyncio.create_task(_cancelled(here, recorder))
+    try:
+        await asyncio.wait([work, cancelled], return_when=asyncio.FIRST_COMPLETED)
+        if work.done():
+            return work.result()
+        raise Cancelled
+    finally:
+        for task in (work, cancelled):
+            task.cancel()
+        await asyncio.gather(work, cancelled, return_exceptions=True)
+
+
+async def _cancelled(here: World, recorder: Recorder) -> None:
+    """Return once the run's row asks for its end. Reads it again now and then, should a hint be lost."""
+    with here.signals.watch(recorder.run_id) as stirred:
+        while True:
+            stirred.clear()
+            if (await recorder.run()).cancel_requested:
+                return
+            try:
+                async with asyncio.timeout(2.0):
+                    await stirred.wait()
+            except TimeoutError:
+                continue
+
+
+async def _explained(here: World, recorder: Recorder, error: RunError) -> RunError:
+    """A dead agent is only a symptom: say what killed it, where the sandbox can tell."""
+    if error.kind not in ("agent_crash", "network", "timeout"):
+        return error
+    run = await recorder.run()
+    cause = await here.sandbox.cause_of_death(run.user_id) if run.session_id else None
+    return RunError(cause, "sandbox") if cause else error
+
+
+def _os_error(error: OSError) -> RunError:
+    if error.errno == errno.ENOSPC:
+        return RunError("The disk of this machine is full. Free some space, then retry the task.", "disk")
+    return RunError(
+        f"This machine refused: {error.strerror}. Check the engine's log, then retry.", "internal"
+    )

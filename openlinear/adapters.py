@@ -1,0 +1,73 @@
+"""What the engine asks of the product (`engine.ports.Product`). Runs in the worker's process."""
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import select
+from sqlmodel import col
+
+from engine.errors import RunError
+from engine.ports import Credential, Product, ProviderKey, RemoteAccess
+from openlinear import db, vault
+from openlinear.models import Project, Provider
+from openlinear.services import credentials, execution
+
+KEY_CHANGED = (
+    "{what} can no longer be read, since OPENLINEAR_SECRET_KEY is another one now. Enter it again{where}."
+)
+
+
+class OpenLinear:
+    """The product behind the engine's port. Secrets leave the vault here, when they are used."""
+
+    async def remote(self, project_id: UUID, user_id: UUID) -> RemoteAccess:
+        """The project's remote; hidden projects too, since theirs are being tried for the first time."""
+        async with db.transaction() as session:
+            project = await session.scalar(
+                select(Project).where(col(Project.id) == project_id, col(Project.user_id) == user_id)
+            )
+        if project is None:
+            raise RunError("The project is gone, or you may no longer use it.", "authentication")
+        return RemoteAccess(project.clone_url, _credential(project.remote_secret))
+
+    async def provider_keys(self, user_id: UUID) -> Sequence[ProviderKey]:
+        async with db.transaction() as session:
+            rows = await session.scalars(
+                select(Provider).where(col(Provider.user_id) == user_id).order_by(col(Provider.created_at))
+            )
+        return [
+            ProviderKey(
+                provider=row.provider_id,
+                api_key=_unsealed(row),
+                base_url=row.base_url,
+                models=tuple(row.models),
+            )
+            for row in rows
+        ]
+
+    async def ended(self, session: Any, run_id: UUID) -> None:
+        await execution.ended(session, run_id)
+
+
+def product() -> Product:
+    """For `python -m engine --product openlinear.adapters:product`."""
+    return OpenLinear()
+
+
+def _credential(sealed: str | None) -> Credential | None:
+    if sealed is None:
+        return None
+    try:
+        return Credential(*credentials.unseal_remote(sealed))
+    except vault.Unreadable:
+        reason = KEY_CHANGED.format(what="The remote's credential", where=" in the project's settings")
+        raise RunError(reason, "authentication") from None
+
+
+def _unsealed(row: Provider) -> str:
+    try:
+        return vault.unseal(credentials.PROVIDER, row.key_secret)
+    except vault.Unreadable:
+        what = f'The key of the provider "{row.provider_id}"'
+        raise RunError(KEY_CHANGED.format(what=what, where=" under Settings"), "authentication") from None

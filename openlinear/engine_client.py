@@ -1,0 +1,22 @@
+"""The one way from the product to the engine."""
+
+from engine.client import Engine
+from openlinear.settings import get_settings
+
+_client: Engine | None = None
+
+
+def engine_client() -> Engine:
+    """This process's client, made when it is first needed."""
+    global _client  # noqa: PLW0603 - one per process is what it is for
+    if _client is None:
+        _client = Engine(get_settings())
+    return _client
+
+
+async def close() -> None:
+    """Give the connections back; the next use opens new ones."""
+    global _client  # noqa: PLW0603
+    if _client is not None:
+        await _client.close()
+    _client = None

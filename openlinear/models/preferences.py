@@ -1,0 +1,36 @@
+"""How a user's tasks are run, and with whose keys."""
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import Column, Text
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlmodel import Field, SQLModel
+
+from openlinear.models.columns import time
+
+
+class Preferences(SQLModel, table=True):
+    """A user's execution settings; no row means the defaults."""
+
+    __tablename__ = "settings"
+
+    user_id: UUID = Field(foreign_key="users.id", ondelete="CASCADE", primary_key=True)
+    parallel_limit: int = 3
+    max_batch_size: int = 3
+    auto_approve: bool = False
+    stop_on_failure: bool = False
+    conflict_behavior: str = "skip"
+
+
+class Provider(SQLModel, table=True):
+    """A model provider that a user connected, with the key sealed."""
+
+    __tablename__ = "provider_keys"
+
+    user_id: UUID = Field(foreign_key="users.id", ondelete="CASCADE", primary_key=True)
+    provider_id: str = Field(primary_key=True)
+    key_secret: str = Field(sa_type=Text)
+    base_url: str | None = Field(default=None, sa_type=Text)
+    models: list[str] = Field(default_factory=list, sa_column=Column(JSONB, nullable=False))
+    created_at: datetime = time()

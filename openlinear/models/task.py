@@ -1,0 +1,62 @@
+"""Tasks and their labels."""
+
+from datetime import date, datetime
+from uuid import UUID, uuid4
+
+from sqlalchemy import Column, ForeignKey, Index, Text, UniqueConstraint, text
+from sqlmodel import Field, SQLModel
+
+from openlinear.models.columns import belongs, time
+
+
+class Task(SQLModel, table=True):
+    """A card. How its runs went is the engine's to say and is not kept here."""
+
+    __tablename__ = "tasks"
+    __table_args__ = (
+        UniqueConstraint("project_id", "number"),
+        Index("tasks_by_column", "project_id", "archived", "status", "rank"),
+        Index("tasks_by_age", "project_id", "created_at", "id"),
+    )
+
+    id: UUID = Field(default_factory=uuid4, primary_key=True)
+    project_id: UUID = belongs("projects.id", index=False)
+    number: int
+    title: str = Field(sa_type=Text)
+    description: str = Field(default="", sa_type=Text)
+    status: str = "todo"
+    """todo, in_progress, done, cancelled."""
+    rank: float = 0.0
+    """Position in its column, ascending."""
+    priority: str | None = None
+    due_date: date | None = None
+    agent: str = "opencode"
+    model: str = ""
+    """`providerId/modelId`; empty for the default."""
+    archived: bool = False
+    created_by: UUID | None = Field(
+        default=None, sa_column=Column(ForeignKey("users.id", ondelete="SET NULL"), nullable=True)
+    )
+    created_at: datetime = time()
+    updated_at: datetime = time()
+    version: int = 1
+
+
+class Label(SQLModel, table=True):
+    """A user's label; usable on the tasks of that user's projects."""
+
+    __tablename__ = "labels"
+    __table_args__ = (Index("labels_name", "user_id", text("lower(name)"), unique=True),)
+
+    id: UUID = Field(default_factory=uuid4, primary_key=True)
+    user_id: UUID = belongs("users.id", index=False)
+    name: str
+    color: str = "slate"
+    created_at: datetime = time()
+
+
+class TaskLabel(SQLModel, table=True):
+    __tablename__ = "task_labels"
+
+    task_id: UUID = Field(foreign_key="tasks.id", ondelete="CASCADE", primary_key=True)
+    label_id: UUID = Field(foreign_key="labels.id", ondelete="CASCADE", primary_key=True, index=True)

@@ -1,0 +1,50 @@
+"""The keys of an installation: made at the first start, kept in files beside the database, never in it."""
+
+import base64
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from openlinear.errors import StartError
+
+NAMES = ("JWT_SECRET", "OPENLINEAR_SECRET_KEY")
+
+
+def ensure_secrets(home: Path, environ: Mapping[str, str]) -> dict[str, str]:
+    """Every key of `NAMES`: as the environment says, else from its file, else a new one.
+
+    Raises StartError when a file is empty or may be read by others.
+    """
+    folder = home / "secrets"
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder.chmod(0o700)
+    return {name: environ.get(name) or _kept(folder / name.lower()) for name in NAMES}
+
+
+def _kept(path: Path) -> str:
+    if not path.exists():
+        _create(path, base64.urlsafe_b64encode(os.urandom(32)))
+    if path.stat().st_mode & 0o077:
+        raise StartError(f"{path} may be read by others: run `chmod 600 {path}` and start again.")
+    value = path.read_text().strip()
+    if not value:
+        raise StartError(
+            f"{path} is empty: put the old key back from a backup, or remove the file for a new one."
+        )
+    return value
+
+
+def _create(path: Path, value: bytes) -> None:
+    """Whole or not at all, and never over one that another start has just made."""
+    descriptor, part = tempfile.mkstemp(dir=path.parent)  # nobody else may read it, from the start
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(value)
+        file.flush()
+        os.fsync(descriptor)
+    try:
+        os.link(part, path)
+    except FileExistsError:
+        pass
+    finally:
+        Path(part).unlink()

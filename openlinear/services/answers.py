@@ -1,0 +1,69 @@
+"""What an agent asks of a person, and what counts as an answer."""
+
+from typing import Any
+
+from engine.client import AskView as EngineAsk
+from openlinear.services.errors import Invalid
+from openlinear.services.views import AskOption, AskView
+
+REPLIES = {"once": "Allow once", "always": "Always allow", "reject": "Reject"}
+TEXT_LIMIT = 10_000
+
+
+def view(ask: EngineAsk) -> AskView:
+    """An ask as the board shows it. Of several questions at once it lists the first's options."""
+    if ask.kind == "permission":
+        options = tuple(AskOption(label) for label in REPLIES.values())
+        return AskView(ask.id, ask.run_id, ask.kind, ask.text, options, False, ask.asked_at)
+    first = next(iter(_questions(ask)), {})
+    options = tuple(
+        AskOption(str(option.get("label", "")), str(option.get("description", "")))
+        for option in first.get("options", [])
+    )
+    return AskView(ask.id, ask.run_id, ask.kind, ask.text, options, bool(first.get("multiple")), ask.asked_at)
+
+
+def checked(ask: EngineAsk, given: dict[str, Any]) -> dict[str, Any]:
+    """The answer in the engine's shape, or Invalid."""
+    return _permission(given) if ask.kind == "permission" else _question(ask, given)
+
+
+def _permission(given: dict[str, Any]) -> dict[str, Any]:
+    reply, message = given.get("reply"), given.get("message")
+    if reply not in REPLIES:
+        raise Invalid(
+            "Answer a permission with once, always or reject.", reply="must be once, always or reject"
+        )
+    if message is None:
+        return {"reply": reply}
+    if not _text(message):
+        raise Invalid("The message is not plain text.", message="must be plain text")
+    return {"reply": reply, "message": message}
+
+
+def _question(ask: EngineAsk, given: dict[str, Any]) -> dict[str, Any]:
+    if given.get("reject") is True:
+        return {"reject": True}
+    answers = given.get("answers")
+    wanted = max(1, len(_questions(ask)))
+    shaped = isinstance(answers, list) and len(answers) == wanted
+    if not shaped or not all(isinstance(a, list) and a and all(map(_text, a)) for a in answers or []):
+        reason = f"must be {wanted} list(s) of texts, one for each question"
+        raise Invalid("The answer does not fit the question.", answers=reason)
+    return {"answers": answers}
+
+
+def _questions(ask: EngineAsk) -> list[dict[str, Any]]:
+    questions = ask.details.get("questions")
+    if isinstance(questions, list):
+        return [question for question in questions if isinstance(question, dict)]
+    return [ask.details]
+
+
+def _text(value: object) -> bool:
+    return (
+        isinstance(value, str)
+        and len(value) <= TEXT_LIMIT
+        and "\0" not in value
+        and not any("\ud800" <= c <= "\udfff" for c in value)
+    )

@@ -1,0 +1,159 @@
+"""Runs of tasks: started, cancelled, followed, answered. The engine does the work."""
+
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import select
+from sqlmodel import col
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from engine.client import AlreadyRunning, NewRun, ParallelLimitReached, RunView
+from engine.client import AskView as EngineAsk
+from openlinear.engine_client import engine_client
+from openlinear.models import Project, Task
+from openlinear.models.columns import now
+from openlinear.services import answers, news, ranks
+from openlinear.services.access import require_task
+from openlinear.services.cards import task_view
+from openlinear.services.errors import Conflict, Forbidden, NotFound
+from openlinear.services.preferences import get_settings
+from openlinear.services.providers import model_for
+from openlinear.services.views import Actor, AskView, DiffView, FileChange, LogEntry, TaskView
+
+AFTERWARDS = {"done": "done", "cancelled": "cancelled"}
+"""Where an ended run puts its task; after a failure it stays, to be retried."""
+
+
+async def execute(session: AsyncSession, actor: Actor, task_id: UUID) -> UUID:
+    """Start a run of the task as this actor; its id. It begins when the transaction commits.
+
+    Conflict when it runs already, the actor's parallel limit is reached, or no model is connected.
+    """
+    found, project = await _held(session, actor, task_id)
+    if found.archived:
+        raise Conflict("The task is archived. Restore it first, then execute it.")
+    card = await task_view(session, found, project)
+    new = NewRun(
+        task_id=found.id,
+        project_id=project.id,
+        user_id=actor.id,
+        title=found.title,
+        prompt=_prompt(card),
+        agent=found.agent,
+        model=await model_for(session, actor, found.model, demo=project.demo),
+        author_name=actor.name,
+        author_email=actor.email,
+        base_branch=project.default_branch,
+    )
+    limit = (await get_settings(session, actor)).parallel_limit
+    try:
+        run_id = await engine_client().start(session, new, limit)
+    except AlreadyRunning:
+        raise Conflict("The task is running already.") from None
+    except ParallelLimitReached as error:
+        raise Conflict(f"{error}. The limit is under Settings.") from None
+    await _put(session, found, "in_progress", actor.id)
+    return run_id
+
+
+async def cancel(session: AsyncSession, actor: Actor, task_id: UUID) -> None:
+    """Ask for the end of the task's run. Only who started it may. Conflict when nothing runs."""
+    run = await _run(session, actor, task_id)
+    if run is None or run.ended_at is not None:
+        raise Conflict("Nothing runs for this task.")
+    _only_runner(actor, run, "cancel it")
+    if not await engine_client().cancel(session, run.id):
+        raise Conflict("The run has just ended.")
+
+
+async def log(
+    session: AsyncSession, actor: Actor, task_id: UUID, after: int = 0, limit: int = 200
+) -> list[LogEntry]:
+    """Entries of the task's last run with a number greater than `after`, in order."""
+    run = await _run(session, actor, task_id)
+    if run is None:
+        return []
+    events = await engine_client().log(session, run.id, after, limit)
+    return [LogEntry(e.seq, e.time, e.level, e.kind, e.part, e.state, e.message, e.details) for e in events]
+
+
+async def diff(session: AsyncSession, actor: Actor, task_id: UUID) -> DiffView:
+    """What the task's last run changed; empty before there is anything."""
+    run = await _run(session, actor, task_id)
+    found = await engine_client().diff(session, run.id) if run else None
+    if run is None or found is None:
+        return DiffView("", (), run.id if run else None)
+    files = tuple(FileChange(f["path"], f["additions"], f["deletions"], f["binary"]) for f in found.files)
+    return DiffView(found.patch, files, run.id)
+
+
+async def asks(session: AsyncSession, actor: Actor, task_id: UUID) -> list[AskView]:
+    """What the task's run waits for, oldest first."""
+    run = await _run(session, actor, task_id)
+    return [answers.view(ask) for ask in await engine_client().asks(session, [run.id])] if run else []
+
+
+async def answer(
+    session: AsyncSession, actor: Actor, task_id: UUID, ask_id: UUID, given: dict[str, Any]
+) -> None:
+    """Answer what the task's run waits for. Conflict when that was settled already.
+
+    A permission takes `{reply: once|always|reject, message?}`, a question `{answers: [[label, …], …]}`
+    with a list for each question, or `{reject: true}`.
+    """
+    run = await _run(session, actor, task_id)
+    ask: EngineAsk | None = await engine_client().ask(session, ask_id)
+    if run is None or ask is None or ask.run_id != run.id:
+        raise NotFound("There is no such question.")
+    _only_runner(actor, run, "answer for it")
+    if not await engine_client().answer(session, ask_id, answers.checked(ask, given)):
+        raise Conflict("This has been settled already.")
+
+
+async def ended(session: AsyncSession, run_id: UUID) -> None:
+    """A run ended: put its task where it belongs. For the engine, in its transaction; no actor."""
+    run = await engine_client().run(session, run_id)
+    if run is None:
+        return
+    found = await session.get(Task, run.task_id, with_for_update=True)
+    if found is not None:
+        await _put(session, found, AFTERWARDS.get(run.status, found.status), run.user_id)
+
+
+async def _held(session: AsyncSession, actor: Actor, task_id: UUID) -> tuple[Task, Project]:
+    """The task, locked, in a project that nobody can delete meanwhile."""
+    _, project = await require_task(session, actor, task_id)
+    await session.execute(
+        select(col(Project.id))
+        .where(col(Project.id) == project.id)
+        .with_for_update(read=True, key_share=True)
+    )
+    return await require_task(session, actor, task_id, lock=True)
+
+
+async def _put(session: AsyncSession, found: Task, status: str, user_id: UUID) -> None:
+    """Move the card, if that is a move, and tell: its run has begun or ended."""
+    if found.status != status:
+        found.rank = await ranks.top(session, found.project_id, status)
+        found.status = status
+    found.version += 1
+    found.updated_at = now()
+    await news.tell(session, "task:updated", user_id, project_id=found.project_id, task_id=found.id)
+
+
+async def _run(session: AsyncSession, actor: Actor, task_id: UUID) -> RunView | None:
+    """The task's last run, if the actor may see the task."""
+    await require_task(session, actor, task_id)
+    return (await engine_client().latest(session, [task_id])).get(task_id)
+
+
+def _only_runner(actor: Actor, run: RunView, what: str) -> None:
+    if run.user_id != actor.id:
+        raise Forbidden(f"Somebody else executes this task; only they can {what}.")
+
+
+def _prompt(card: TaskView) -> str:
+    parts = [card.title, card.description]
+    if card.labels:
+        parts.append("Labels: " + ", ".join(label.name for label in card.labels))
+    return "\n\n".join(part for part in parts if part)

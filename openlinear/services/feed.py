@@ -1,0 +1,124 @@
+"""News of everything, in the order it was committed: the product's changes and the engine's events."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, cast
+from uuid import UUID
+
+from sqlalchemy import func, select
+from sqlmodel import col
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from engine.client import EventView, RunView
+from openlinear.engine_client import engine_client
+from openlinear.models import Change, Project
+from openlinear.services.access import viewers as viewers_of
+from openlinear.services.access import visible_projects
+from openlinear.services.views import Actor
+
+ENDED = ("done", "failed", "cancelled")
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """One thing that happened. `data` is what a program is told; `event` all of a run's event."""
+
+    id: int
+    kind: str
+    """`task:*`, `project:*`, `execution:progress|log|completed`, `session:ended`."""
+    project_id: UUID | None
+    task_id: UUID | None
+    user_id: UUID | None
+    """Who did it, for a change; None for a run's event."""
+    data: dict[str, Any]
+    viewers: frozenset[UUID] = field(repr=False)
+    """The users who may see it, as things stand now."""
+    event: EventView | None = None
+
+
+async def news(session: AsyncSession, after: int, limit: int = 500) -> list[News]:
+    """What was committed after number `after`. Unscoped: for a process's one reader.
+
+    `session` must be a `db.snapshot()`: two reads that see different moments would leave gaps.
+    """
+    events = await engine_client().news(session, after, limit)
+    query = select(Change).where(col(Change.id) > after).order_by(col(Change.id)).limit(limit)
+    changes = list(await session.scalars(query))
+    project_ids = {event.project_id for event in events} | {c.project_id for c in changes if c.project_id}
+    seen_by = await viewers_of(session, project_ids)
+    runs = await _ended(session, events)
+    found = [_of_event(event, seen_by, runs) for event in events]
+    found += [_of_change(change, seen_by) for change in changes]
+    # A list that was cut off says nothing of what follows its end: the merged one is cut there too.
+    return sorted(found, key=lambda item: item.id)[:limit]
+
+
+async def latest_id(session: AsyncSession) -> int:
+    """The number of the last news; 0 when there is none."""
+    change = await session.scalar(select(func.max(col(Change.id)))) or 0
+    return max(change, await engine_client().latest_news(session))
+
+
+async def may_see(session: AsyncSession, actor: Actor, project_id: UUID) -> bool:
+    query = select(col(Project.id)).where(col(Project.id) == project_id, visible_projects(actor))
+    return await session.scalar(query) is not None
+
+
+async def _ended(session: AsyncSession, events: Sequence[EventView]) -> dict[UUID, RunView]:
+    """The runs that these events end, for what they came to."""
+    over = {event.run_id for event in events if _status(event) in ENDED}
+    runs = [await engine_client().run(session, run_id) for run_id in over]
+    return {run.id: run for run in runs if run is not None}
+
+
+def _status(event: EventView) -> str | None:
+    return (event.details or {}).get("status") if event.kind == "status" else None
+
+
+def _of_event(event: EventView, seen_by: dict[UUID, frozenset[UUID]], runs: dict[UUID, RunView]) -> News:
+    kind, data = _told(event, runs.get(event.run_id))
+    return News(
+        id=event.id,
+        kind=kind,
+        project_id=event.project_id,
+        task_id=event.task_id,
+        user_id=None,
+        data={"taskId": str(event.task_id), **data},
+        viewers=seen_by.get(event.project_id, frozenset()),
+        event=event,
+    )
+
+
+def _told(event: EventView, run: RunView | None) -> tuple[str, dict[str, Any]]:
+    status = _status(event)
+    if status is None:
+        return "execution:log", {"seq": event.seq, "level": event.level, "message": event.message}
+    if status in ENDED and run is not None:
+        return "execution:completed", {
+            "status": status,
+            "prUrl": run.pr_url,
+            "branchName": run.branch,
+            "outcome": run.outcome,
+            "error": run.error,
+        }
+    progress = (event.details or {}).get("progress", 0)
+    return "execution:progress", {"status": status, "progress": progress, "message": event.message}
+
+
+def _of_change(change: Change, seen_by: dict[UUID, frozenset[UUID]]) -> News:
+    data = dict(change.data or {})
+    if change.task_id is not None:
+        data["taskId"] = str(change.task_id)
+    if change.project_id is not None:
+        data["projectId"] = str(change.project_id)
+    # What belongs to no project that is still there is seen by the one it belongs to.
+    own = frozenset((change.user_id,))
+    return News(
+        id=cast(int, change.id),
+        kind=change.kind,
+        project_id=change.project_id,
+        task_id=change.task_id,
+        user_id=change.user_id,
+        data=data,
+        viewers=seen_by.get(change.project_id, own) if change.project_id else own,
+    )

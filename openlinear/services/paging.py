@@ -1,0 +1,52 @@
+"""Lists in pages. A cursor says where the next page begins; its form is nobody's business."""
+
+import base64
+import json
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+from openlinear.services.errors import Invalid
+from openlinear.services.views import Page
+
+LIMIT = 50
+MOST = 200
+
+T = TypeVar("T")
+
+
+def encode(key: Sequence[str]) -> str:
+    return base64.urlsafe_b64encode(json.dumps(list(key)).encode()).decode().rstrip("=")
+
+
+def decode(cursor: str, parts: int) -> list[str]:
+    """The key that `encode` was given. Invalid when it is none of ours."""
+    try:
+        raw = base64.urlsafe_b64decode(cursor.encode("ascii") + b"=" * (-len(cursor) % 4))
+        key: Any = json.loads(raw)
+    except ValueError:
+        raise bad_cursor() from None
+    if not isinstance(key, list) or len(key) != parts or not all(isinstance(part, str) for part in key):
+        raise bad_cursor()
+    return key
+
+
+def bad_cursor() -> Invalid:
+    return Invalid("The cursor is not one that this list gave out.", cursor="is not a cursor of this list")
+
+
+def limited(limit: int) -> int:
+    if not 1 <= limit <= MOST:
+        raise Invalid(f"A page holds 1 to {MOST} items.", limit=f"must be 1 to {MOST}")
+    return limit
+
+
+def sliced(items: Sequence[T], cursor: str | None, limit: int) -> Page[T]:
+    """A page of a short list that is at hand as a whole."""
+    start = 0
+    if cursor is not None:
+        (position,) = decode(cursor, 1)
+        if not (position.isascii() and position.isdigit()):
+            raise bad_cursor()
+        start = int(position)
+    end = start + limited(limit)
+    return Page(tuple(items[start:end]), encode([str(end)]) if end < len(items) else None)

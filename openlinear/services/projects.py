@@ -1,0 +1,180 @@
+"""Projects: a repository and the tasks that change it."""
+
+import re
+import unicodedata
+from dataclasses import dataclass
+from uuid import UUID
+
+from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError
+from sqlmodel import col
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from openlinear import db
+from openlinear.engine_client import engine_client
+from openlinear.models import Project, Task
+from openlinear.models.columns import now
+from openlinear.services import news, remotes, text
+from openlinear.services.access import require_project, visible_projects
+from openlinear.services.errors import Conflict
+from openlinear.services.views import Actor, ProjectView
+
+NAME_LIMIT = 100
+DESCRIPTION_LIMIT = 10_000
+KEY_LENGTH = 6
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectInput:
+    """`default_branch` is read from the remote unless named. The credential is for that remote alone."""
+
+    name: str
+    clone_url: str
+    description: str = ""
+    default_branch: str | None = None
+    remote_username: str | None = None
+    remote_password: str | None = None
+
+    def __repr__(self) -> str:
+        return f"ProjectInput({self.name!r})"
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectPatch:
+    """What to change; None leaves a field as it is. An empty `remote_password` forgets the credential."""
+
+    name: str | None = None
+    clone_url: str | None = None
+    description: str | None = None
+    default_branch: str | None = None
+    remote_username: str | None = None
+    remote_password: str | None = None
+
+    def __repr__(self) -> str:
+        return f"ProjectPatch({self.name!r})"
+
+    @property
+    def touches_remote(self) -> bool:
+        remote = (self.clone_url, self.default_branch, self.remote_username, self.remote_password)
+        return any(value is not None for value in remote)
+
+
+async def list_projects(session: AsyncSession, actor: Actor) -> list[ProjectView]:
+    rows = await session.scalars(
+        select(Project).where(visible_projects(actor)).order_by(col(Project.created_at), col(Project.id))
+    )
+    return [view(project) for project in rows]
+
+
+async def get_project(session: AsyncSession, actor: Actor, project_id: UUID) -> ProjectView:
+    return view(await require_project(session, actor, project_id))
+
+
+async def create_project(actor: Actor, wanted: ProjectInput) -> ProjectView:
+    """Make a project once its remote has been read. Takes no session: the remote may be slow.
+
+    Invalid names `cloneUrl` or `defaultBranch` with the remote's reason; Unavailable when no engine
+    answers. Until then the project is hidden, and it is gone again when anything fails.
+    """
+    name = text.line(wanted.name, "name", limit=NAME_LIMIT)
+    description = text.block(wanted.description, "description", limit=DESCRIPTION_LIMIT)
+    candidate = remotes.Candidate(
+        url=remotes.checked_url(wanted.clone_url),
+        branch=wanted.default_branch,
+        sealed=remotes.sealed_credential(wanted.remote_username, wanted.remote_password),
+    )
+    async with remotes.probed(actor, candidate) as (project_id, branch), db.transaction() as session:
+        project = await session.get_one(Project, project_id, with_for_update=True)
+        project.name, project.description, project.default_branch = name, description, branch
+        await reveal(session, project)
+        return view(project)
+
+
+async def update_project(actor: Actor, project_id: UUID, patch: ProjectPatch) -> ProjectView:
+    """Change a project. What touches its remote is tried first, on a hidden copy."""
+    if not patch.touches_remote:
+        async with db.transaction() as session:
+            project = await require_project(session, actor, project_id, lock=True)
+            return await _apply(session, actor, project, patch)
+    async with db.transaction() as session:
+        project = await require_project(session, actor, project_id)
+        if project.demo:
+            raise Conflict("The demo project's repository is part of OpenLinear and cannot be changed.")
+        candidate = remotes.changed(project, patch)
+    async with remotes.probed(actor, candidate) as (_, branch), db.transaction() as session:
+        project = await require_project(session, actor, project_id, lock=True)
+        await _refuse_running(session, project, "change its remote")
+        project.clone_url, project.default_branch = candidate.url, branch
+        project.remote_secret = candidate.sealed
+        return await _apply(session, actor, project, patch)
+
+
+async def delete_project(session: AsyncSession, actor: Actor, project_id: UUID) -> None:
+    """Remove the project and its tasks. What was pushed stays where it is."""
+    project = await require_project(session, actor, project_id, lock=True)
+    await _refuse_running(session, project, "delete it")
+    owner = project.user_id
+    await session.delete(project)
+    await news.tell(session, "project:deleted", owner, project_id=project_id)
+
+
+async def reveal(session: AsyncSession, project: Project) -> None:
+    """Give a hidden project its key and let people see it. The last thing of its transaction."""
+    project.verified_at = now()
+    stem = _stem(project.name)
+    taken = set(
+        await session.scalars(
+            select(col(Project.key)).where(
+                col(Project.user_id) == project.user_id,
+                col(Project.verified_at).is_not(None),
+                col(Project.id) != project.id,
+            )
+        )
+    )
+    project.key = next(
+        key for n in range(1, len(taken) + 2) if (key := stem if n == 1 else f"{stem}{n}") not in taken
+    )
+    try:
+        await session.flush()
+    except IntegrityError:
+        raise Conflict("Another project was made at the same moment. Try again.") from None
+    await news.tell(session, "project:created", project.user_id, project_id=project.id)
+
+
+def view(project: Project) -> ProjectView:
+    return ProjectView(
+        id=project.id,
+        name=project.name,
+        key=project.key,
+        description=project.description,
+        clone_url=project.clone_url,
+        default_branch=project.default_branch,
+        demo=project.demo,
+        has_credential=project.remote_secret is not None,
+        created_at=project.created_at,
+    )
+
+
+async def _apply(session: AsyncSession, actor: Actor, project: Project, patch: ProjectPatch) -> ProjectView:
+    if patch.name is not None:
+        project.name = text.line(patch.name, "name", limit=NAME_LIMIT)
+    if patch.description is not None:
+        project.description = text.block(patch.description, "description", limit=DESCRIPTION_LIMIT)
+    await news.tell(session, "project:updated", actor.id, project_id=project.id)
+    return view(project)
+
+
+async def _refuse_running(session: AsyncSession, project: Project, what: str) -> None:
+    """A run uses the remote as it is now: nothing is pulled from under it."""
+    task_ids = list(await session.scalars(select(col(Task.id)).where(col(Task.project_id) == project.id)))
+    latest = await engine_client().latest(session, task_ids)
+    running = sum(run.ended_at is None for run in latest.values())
+    if running:
+        raise Conflict(f"{running} of this project's tasks are running. Cancel them first, then {what}.")
+
+
+def _stem(name: str) -> str:
+    """The first word of a name, as the upper-case head of task numbers."""
+    ascii_only = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().upper()
+    words = re.findall(r"[A-Z0-9]+", ascii_only)
+    return (words[0] if words else "PROJECT")[:KEY_LENGTH]

@@ -1,0 +1,43 @@
+"""What people type, made fit to keep: no control characters, no more than a field holds."""
+
+import unicodedata
+
+from openlinear.services.errors import Invalid
+
+
+def line(value: str, field: str, *, limit: int, required: bool = True) -> str:
+    """One line: white space collapsed, control characters gone. HTML stays what it is, text."""
+    _storable(value, field)
+    kept = " ".join("".join(" " if _control(c) else c for c in value).split())
+    if required and not kept:
+        raise Invalid(f"A {field} is needed.", **{field: "may not be empty"})
+    return _within(kept, field, limit)
+
+
+def block(value: str, field: str, *, limit: int) -> str:
+    """Any number of lines; only tabs and line ends remain of the control characters."""
+    _storable(value, field)
+    kept = "".join(c for c in value.replace("\r\n", "\n") if c in "\n\t" or not _control(c))
+    return _within(kept.rstrip(), field, limit)
+
+
+def _control(character: str) -> bool:
+    return unicodedata.category(character) == "Cc"
+
+
+def _storable(value: str, field: str) -> None:
+    """PostgreSQL keeps neither the null character nor half of a surrogate pair."""
+    if "\0" in value or any("\ud800" <= c <= "\udfff" for c in value):
+        raise Invalid(
+            f"The {field} holds a character that cannot be kept.",
+            **{field: "holds a null character or a broken surrogate pair"},
+        )
+
+
+def _within(value: str, field: str, limit: int) -> str:
+    if len(value) > limit:
+        raise Invalid(
+            f"The {field} has {len(value):,} characters; {limit:,} is the most.",
+            **{field: f"may have at most {limit:,} characters"},
+        )
+    return value

@@ -1,0 +1,201 @@
+"""What services hand out: plain frozen values, never rows. Pages and the API both read these.
+
+Times are aware UTC datetimes. Nothing here holds a secret.
+"""
+
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from typing import Any, Generic, TypeVar
+from uuid import UUID
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Who acts: made from a checked token alone. Every service call takes one."""
+
+    id: UUID
+    name: str
+    username: str
+    email: str
+    session_id: UUID
+    """The login this actor came by; revoking it ends the actor everywhere."""
+
+
+@dataclass(frozen=True, slots=True)
+class UserView:
+    id: UUID
+    name: str
+    username: str
+    email: str
+    avatar_url: str | None = None
+    github_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectView:
+    id: UUID
+    name: str
+    key: str
+    """Short upper-case word in front of the task numbers: `CART-3`."""
+    description: str
+    clone_url: str
+    default_branch: str
+    demo: bool
+    has_credential: bool
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class LabelView:
+    id: UUID
+    name: str
+    color: str
+    """A Radix scale's name: slate, red, amber, green, blue, violet, …"""
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutionView:
+    """A task's last run, as its card shows it."""
+
+    run_id: UUID
+    status: str
+    """queued, cloning, executing, waiting, committing, creating_pr, done, failed, cancelled."""
+    progress: int
+    message: str
+    """What it does now, one line."""
+    error: str | None
+    outcome: str | None
+    """pull_request, pushed, no_changes; None unless done."""
+    user_id: UUID
+    model: str
+    branch: str
+    pr_url: str | None
+    pr_number: int | None
+    additions: int
+    deletions: int
+    files_changed: int
+    tokens_in: int
+    tokens_out: int
+    cost: float
+    started_at: datetime | None
+    ended_at: datetime | None
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class TaskView:
+    """A card, and with `description` the head of its panel."""
+
+    id: UUID
+    project_id: UUID
+    identifier: str
+    title: str
+    description: str
+    status: str
+    """todo, in_progress, done, cancelled."""
+    order: float
+    """Position in its column, ascending."""
+    priority: str | None
+    """low, medium, high, urgent."""
+    labels: tuple[LabelView, ...]
+    due_date: date | None
+    agent: str
+    model: str
+    archived: bool
+    created_by: str
+    """The person's name."""
+    created_at: datetime
+    updated_at: datetime
+    version: int
+    """Grows with every change of the task or its run's status; an older one is stale."""
+    execution: ExecutionView | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BoardView:
+    project: ProjectView
+    columns: dict[str, tuple[TaskView, ...]]
+    """By status, in order. `done` and `cancelled` hold the latest 100; `counts` says all."""
+    counts: dict[str, int]
+    running: int
+    """The actor's own open runs, over all projects."""
+    parallel_limit: int
+    news_id: int
+    """The last news this snapshot holds; what comes after has a greater number."""
+
+
+@dataclass(frozen=True, slots=True)
+class AskOption:
+    label: str
+    description: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AskView:
+    """What an agent waits for: a permission, or an answer to a question."""
+
+    id: UUID
+    run_id: UUID
+    kind: str
+    """permission or question."""
+    text: str
+    options: tuple[AskOption, ...]
+    multiple: bool
+    asked_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class LogEntry:
+    """`kind`: status, text, reasoning, tool, edit, usage, ask, answered, retry, error, idle."""
+
+    seq: int
+    time: datetime
+    level: str
+    kind: str
+    part: str
+    state: str
+    message: str
+    details: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FileChange:
+    path: str
+    additions: int
+    deletions: int
+    binary: bool
+
+
+@dataclass(frozen=True, slots=True)
+class DiffView:
+    patch: str
+    files: tuple[FileChange, ...]
+    run_id: UUID | None
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutionSettings:
+    parallel_limit: int = 3
+    max_batch_size: int = 3
+    auto_approve: bool = False
+    stop_on_failure: bool = False
+    conflict_behavior: str = "skip"
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderView:
+    """A model provider this user connected. The key never comes out."""
+
+    provider_id: str
+    name: str
+    base_url: str | None
+    models: tuple[str, ...] = field(default_factory=tuple)
+    connected: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[T]):
+    items: tuple[T, ...]
+    next_cursor: str | None

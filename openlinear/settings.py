@@ -1,0 +1,76 @@
+"""The product's settings, from the environment."""
+
+from functools import lru_cache
+from typing import Self
+
+from pydantic import Field, SecretStr, field_validator, model_validator
+
+from engine.settings import EngineSettings
+
+SECRET_BYTES = 32
+WELL_KNOWN = (
+    "secret",
+    "changeme",
+    "change-me",
+    "change_me",
+    "password",
+    "default",
+    "example",
+    "your-",
+    "your_",
+)
+
+
+class Settings(EngineSettings):
+    """Read once per process, by `get_settings`."""
+
+    jwt_secret: SecretStr = SecretStr("")
+    """Signs session tokens; `openlinear up` generates one when it is empty."""
+    api_host: str = "127.0.0.1"
+    api_port: int = Field(3001, ge=1, le=65535)
+    cors_origin: str = "http://localhost:3000"
+    """An origin whose pages may call the API with a Bearer token; never with the cookie."""
+    public_url: str = ""
+    """The origin people open in their browser; it alone may open the board's websocket."""
+
+    login_tries_per_account: int = Field(10, ge=1)
+    login_tries_per_address: int = Field(100, ge=1)
+    registrations_per_address: int = Field(100, ge=1)
+    """How often in a quarter of an hour, over all web processes."""
+
+    github_client_id: str = ""
+    github_client_secret: SecretStr = SecretStr("")
+    github_redirect_uri: str = ""
+
+    @field_validator("jwt_secret")
+    @classmethod
+    def _strong(cls, secret: SecretStr) -> SecretStr:
+        value = secret.get_secret_value()
+        if value and weak(value):
+            raise ValueError(
+                f"too weak: give it {SECRET_BYTES} random bytes or more (`openssl rand -hex 32`), "
+                "or leave it unset and `openlinear up` generates one"
+            )
+        return secret
+
+    @model_validator(mode="after")
+    def _urls(self) -> Self:
+        origin = (self.public_url or f"http://localhost:{self.api_port}").rstrip("/")
+        object.__setattr__(self, "public_url", origin)
+        if not self.github_redirect_uri:
+            object.__setattr__(self, "github_redirect_uri", f"{origin}/api/auth/github/callback")
+        return self
+
+
+def weak(secret: str) -> bool:
+    """Whether a secret is short, repetitive, or one that everybody knows."""
+    lowered = secret.lower()
+    short = len(secret.encode()) < SECRET_BYTES or len(set(secret)) < 10
+    # Padding does not make a well-known word a secret, however long it gets.
+    return short or any(lowered.startswith(word) or lowered.endswith(word) for word in WELL_KNOWN)
+
+
+@lru_cache
+def get_settings() -> Settings:
+    """This process's settings."""
+    return Settings()

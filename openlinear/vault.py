@@ -1,0 +1,44 @@
+"""Secrets at rest: sealed with keys that never enter the database."""
+
+import base64
+from functools import lru_cache
+
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from openlinear.settings import get_settings
+
+
+class Unreadable(Exception):
+    """What was sealed cannot be opened: the secret key is another one now."""
+
+
+def seal(purpose: str, text: str) -> str:
+    """Encrypt `text`; only the same purpose opens it again."""
+    return _keys(_secret(), purpose).encrypt(text.encode()).decode()
+
+
+def unseal(purpose: str, sealed: str) -> str:
+    try:
+        return _keys(_secret(), purpose).decrypt(sealed.encode()).decode()
+    except InvalidToken:
+        raise Unreadable from None
+
+
+def _secret() -> str:
+    secret = get_settings().openlinear_secret_key.get_secret_value()
+    if not secret:
+        raise RuntimeError("OPENLINEAR_SECRET_KEY is unset: `openlinear up` generates it at the first start")
+    return secret
+
+
+@lru_cache(maxsize=32)
+def _keys(secret: str, purpose: str) -> MultiFernet:
+    """A key per purpose of each secret. Several, comma-separated: the first seals, all open."""
+    return MultiFernet([Fernet(_derive(part.strip(), purpose)) for part in secret.split(",")])
+
+
+def _derive(secret: str, purpose: str) -> bytes:
+    hkdf = HKDF(algorithm=hashes.SHA256(), length=32, salt=None, info=f"openlinear/{purpose}".encode())
+    return base64.urlsafe_b64encode(hkdf.derive(secret.encode()))

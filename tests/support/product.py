@@ -1,0 +1,113 @@
+"""The product on a real PostgreSQL: settings, people, projects. No engine worker runs."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from uuid import UUID, uuid4
+
+import httpx
+import pytest
+import uvicorn
+
+import openlinear.engine_client
+from engine.client import Engine, EngineAway, RemoteFound
+from openlinear import db, passwords, vault
+from openlinear.api.app import create_api
+from openlinear.newsreader import news_reader
+from openlinear.services import accounts, projects
+from openlinear.services.views import Actor, ProjectView
+from openlinear.settings import Settings, get_settings
+
+CHEAP = 4
+"""bcrypt's least cost: these tests are not about guessing passwords."""
+PASSWORD = "correct horse battery"
+PUBLIC_URL = "http://board.test"
+
+
+class Workerless(Engine):
+    """The real client, save that remotes answer from here, where no worker runs to ask them."""
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(settings)
+        self.remote: RemoteFound | None = RemoteFound("main", ("main", "dev"))
+        """What the next remote says; None for a worker that is away."""
+        self.asked: list[UUID] = []
+
+    async def check_remote(self, project_id: UUID, user_id: UUID) -> RemoteFound:
+        self.asked.append(project_id)
+        if self.remote is None:
+            raise EngineAway
+        return self.remote
+
+
+@pytest.fixture
+async def product(database: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Workerless]:
+    """The product's settings and connections for a fresh database; yields its engine client."""
+    monkeypatch.setenv("DATABASE_URL", database)
+    monkeypatch.setenv("JWT_SECRET", "0123456789abcdef" * 4)
+    monkeypatch.setenv("OPENLINEAR_SECRET_KEY", "fedcba9876543210" * 4)
+    monkeypatch.setenv("PUBLIC_URL", PUBLIC_URL)
+    monkeypatch.setattr(passwords, "COST", CHEAP)
+    for cached in (get_settings, passwords._dummy, vault._keys):
+        cached.cache_clear()
+    client = Workerless(get_settings())
+    monkeypatch.setattr(openlinear.engine_client, "_client", client)
+    try:
+        yield client
+    finally:
+        await news_reader().stop()
+        news_reader.cache_clear()
+        await client.close()
+        await db.close()
+        get_settings.cache_clear()
+
+
+Person = Callable[..., Awaitable[Actor]]
+
+
+@pytest.fixture
+async def person(product: Workerless) -> Person:
+    """Make somebody with an account, logged in."""
+
+    async def make(name: str = "Ada Lovelace") -> Actor:
+        email = f"{uuid4().hex[:12]}@example.com"
+        async with db.transaction() as session:
+            token, _ = await accounts.register(session, name, email, PASSWORD, address="test")
+        async with db.transaction() as session:
+            return await accounts.authenticate(session, token)
+
+    return make
+
+
+@pytest.fixture
+async def ada(person: Person) -> Actor:
+    return await person("Ada Lovelace")
+
+
+@pytest.fixture
+async def project(ada: Actor) -> ProjectView:
+    """A project of Ada's whose remote answered."""
+    wanted = projects.ProjectInput(name="Cart service", clone_url="https://example.com/acme/cart.git")
+    return await projects.create_project(ada, wanted)
+
+
+@pytest.fixture
+async def api(product: Workerless) -> AsyncIterator[httpx.AsyncClient]:
+    """The HTTP interface in this process, with no token. Errors are answers, as a server makes them."""
+    transport = httpx.ASGITransport(create_api(), raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url=PUBLIC_URL) as client:
+        yield client
+
+
+@pytest.fixture
+async def served(product: Workerless) -> AsyncIterator[str]:
+    """The HTTP interface behind a real server on a free port, for what streams: its URL."""
+    config = uvicorn.Config(create_api(), port=0, log_level="warning", timeout_graceful_shutdown=1)
+    server = uvicorn.Server(config)
+    serving = asyncio.create_task(server.serve())
+    while not server.started:  # noqa: ASYNC110 - uvicorn has no event for it
+        await asyncio.sleep(0.01)
+    try:
+        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        await serving
