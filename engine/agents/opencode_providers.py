@@ -15,6 +15,7 @@ from engine.agents import demo_cards, demo_model
 from engine.errors import RunError
 from engine.ports import Box, ProviderKey, Sandbox
 
+SCHEMA = "https://opencode.ai/config.json"
 COMPATIBLE = "@ai-sdk/openai-compatible"
 KNOWN: dict[str, tuple[str, tuple[str, ...]]] = {
     "anthropic": ("@ai-sdk/anthropic", ("claude-opus-4-5", "claude-sonnet-4-5", "claude-haiku-4-5")),
@@ -112,7 +113,8 @@ async def store(sandbox: Sandbox, box: Box, keys: Sequence[ProviderKey], *, demo
     entries = {key.provider: provider_config(key) for key in keys}
     wanted: dict[str, Any] = {
         "keys": {key.provider: key.api_key for key in keys},
-        "config": {"provider": {name: entry for name, entry in entries.items() if entry}},
+        # OpenCode rewrites a file that does not name its schema.
+        "config": {"$schema": SCHEMA, "provider": {name: entry for name, entry in entries.items() if entry}},
         "demo": demo,
         "demo_state": DEMO_STATE,
     }
