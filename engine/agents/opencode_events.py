@@ -59,43 +59,47 @@ class Reader:
         for message in messages:
             events += self._on_message(message["info"])
             for part in message["parts"]:
-                events += self._on_part(part, live=False)
+                events += self._sorted_out(self._on_part(part, live=False))
         events += self.flush()
-        asked = {ask["id"] for ask in (*permissions, *questions)}
-        for ask in sorted(self.open_asks - asked):
-            events += self._answered(ask, {})
-        for ask in permissions:
-            events += self._on_permission(ask)
-        for ask in questions:
-            events += self._on_question(ask)
+        still_open = {str(ask["id"]) for ask in (*permissions, *questions)}
+        for settled in sorted(self.open_asks - still_open):
+            events += self._answered(settled, {})
+        for permission in permissions:
+            events += self._on_permission(permission)
+        for question in questions:
+            events += self._on_question(question)
         if status is not None:
             self.unsettled = False
             return events + self._on_status(status)
-        last = messages[-1]["info"] if messages else None
-        done = last is not None and _turn_over(last)
-        self.unsettled = last is not None and not done
+        done = bool(messages) and _turn_over(messages[-1])
+        self.unsettled = bool(messages) and not done
         return events + (self._idle() if done else [])
 
     def feed(self, event: Json) -> list[AgentEvent]:
         """One event of the stream. Text goes to the buffers; anything else flushes them first."""
         kind, body = str(event.get("type")), event.get("properties") or {}
+        found: list[AgentEvent] = []
         if kind.startswith(("permission.", "question.")):
             # The stream is that of one directory, which is one run's, so a subagent's ask is the run's too.
-            return self._sorted_out(self._on_ask(kind, body))
-        if body.get("sessionID") != self.session.id:
-            return [ALIVE] if kind.startswith("message.") else []
+            found = self._on_ask(kind, body)
+        elif body.get("sessionID") == self.session.id:
+            found = self._on_session(kind, body)
+        if not found and kind.startswith("message."):
+            return [ALIVE]
+        return self._sorted_out(found)
+
+    def _on_session(self, kind: str, body: Json) -> list[AgentEvent]:
         match kind:
             case "message.part.delta":
                 self._on_delta(body)
-                return [ALIVE]
             case "message.part.updated":
-                return self._sorted_out(self._on_part(body["part"], live=True)) or [ALIVE]
+                return self._on_part(body["part"], live=True)
             case "message.updated":
-                return self._sorted_out(self._on_message(body["info"])) or [ALIVE]
+                return self._on_message(body["info"])
             case "session.status":
-                return self._sorted_out(self._on_status(body["status"]))
+                return self._on_status(body["status"])
             case "session.error":
-                return self._sorted_out(self._on_error(body.get("error") or {}))
+                return self._on_error(body.get("error") or {})
         return []
 
     def flush(self) -> list[AgentEvent]:
@@ -110,14 +114,9 @@ class Reader:
 
     def give_up(self) -> list[AgentEvent]:
         """The turn ended without a word and stays so."""
-        self.unsettled = False
-        reason = (
-            "The agent stopped in the middle of its work, most likely because it was restarted. Run it again."
-        )
-        return (
-            self._new(AgentEvent("error", self._message, "error", reason, {"class": "agent_crash"}))
-            + self._idle()
-        )
+        reason = "The agent stopped in the middle of its work: its server was restarted. Run it again."
+        error = AgentEvent("error", self._message, "error", reason, {"class": "agent_crash"})
+        return self._new(error) + self._idle()
 
     @property
     def holds_text(self) -> bool:
@@ -298,15 +297,21 @@ class Reader:
 ALIVE = AgentEvent("alive", "")
 
 
-def _turn_over(info: Json) -> bool:
-    """Whether this message, the session's last, ends its turn."""
+def _turn_over(message: Json) -> bool:
+    """Whether this message, the last of a session that is not busy, ended its turn.
+
+    A question turned down ends it as well: then it is the tool that failed.
+    """
+    info = message["info"]
     if info["role"] != "assistant" or not info.get("time", {}).get("completed"):
         return False
-    return bool(info.get("error")) or info.get("finish") not in (None, "tool-calls", "unknown")
+    if info.get("error") or info.get("finish") not in (None, "tool-calls", "unknown"):
+        return True
+    return any(part["type"] == "tool" and part["state"]["status"] == "error" for part in message["parts"])
 
 
 def _mended(text: str) -> str:
-    """Surrogate pairs joined, and lone halves replaced: JSON may hold them, UTF-8 and the database may not."""
+    """Surrogate pairs joined, lone halves replaced: JSON may hold them, UTF-8 and the database may not."""
     if not _LONE.search(text):
         return text
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

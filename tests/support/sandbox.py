@@ -13,6 +13,7 @@ from docker.errors import APIError, DockerException
 from engine.sandbox import container as spec
 from engine.sandbox.docker import DockerSandbox
 from engine.sandbox.image import ensure_image
+from engine.sandbox.process import ProcessSandbox
 from engine.settings import EngineSettings
 from tests.support.needs import require
 
@@ -81,3 +82,23 @@ async def docker_sandbox(docker_settings: EngineSettings) -> AsyncIterator[Docke
     finally:
         clean(docker_settings)
         shutil.rmtree(docker_settings.repos, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def process_settings(tmp_path_factory: pytest.TempPathFactory) -> EngineSettings:
+    """Settings of an installation without Docker; OpenCode is installed into it from npm."""
+    home = tmp_path_factory.mktemp("process-home")
+    return EngineSettings(
+        openlinear_home=home, openlinear_secret_key="a secret key that only tests have", sandbox="process"
+    )
+
+
+@pytest.fixture(scope="session")
+async def process_sandbox(process_settings: EngineSettings) -> AsyncIterator[ProcessSandbox]:
+    """A real ProcessSandbox; its processes are gone after the session."""
+    sandbox = ProcessSandbox(process_settings)
+    try:
+        yield sandbox
+    finally:
+        for user_id in await sandbox.found():
+            await sandbox.remove(user_id)
