@@ -5,12 +5,12 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from alembic import command
 from alembic.config import Config
 from dbos import DBOS
 from sqlalchemy import Connection, create_engine, text
 from sqlalchemy.exc import OperationalError
 
-from alembic import command
 from openlinear.resources import resource
 from openlinear.settings import get_settings
 
