@@ -14,6 +14,7 @@ from openlinear.api.limits import BodyLimit
 from openlinear.newsreader import news_reader
 from openlinear.settings import get_settings
 
+REST = "/api/{rest:path}"
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 
 
@@ -42,7 +43,7 @@ def create_api() -> FastAPI:
     problems.install(app)
     for module in (auth, projects, runs, tasks, preferences, events, health):
         app.include_router(module.router)
-    app.add_api_route("/api/{rest:path}", _nothing, methods=METHODS, include_in_schema=False)
+    app.add_api_route(REST, _nothing, methods=METHODS, include_in_schema=False)
     app.add_middleware(BodyLimit)
     origin = get_settings().cors_origin
     if origin:
@@ -58,9 +59,13 @@ def create_api() -> FastAPI:
 
 
 async def _nothing(request: Request) -> None:
-    """Unknown addresses under /api answer here, not with a page. A known one has another method."""
-    for route in request.app.routes:
-        match, _ = route.matches(request.scope)
-        if match == Match.PARTIAL:
-            raise HTTPException(405)
+    """Unknown addresses under /api answer here, not with a page. A known one takes other methods."""
+    others = [route for route in request.app.routes if getattr(route, "path", "") != REST]
+    allowed = [
+        method
+        for method in METHODS
+        if any(route.matches({**request.scope, "method": method})[0] == Match.FULL for route in others)
+    ]
+    if allowed:
+        raise HTTPException(405, headers={"Allow": ", ".join(allowed)})
     raise HTTPException(404)

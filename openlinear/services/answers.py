@@ -30,7 +30,7 @@ def checked(ask: EngineAsk, given: dict[str, Any]) -> dict[str, Any]:
 
 def _permission(given: dict[str, Any]) -> dict[str, Any]:
     reply, message = given.get("reply"), given.get("message")
-    if reply not in REPLIES:
+    if not isinstance(reply, str) or reply not in REPLIES:
         raise Invalid(
             "Answer a permission with once, always or reject.", reply="must be once, always or reject"
         )
