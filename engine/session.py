@@ -146,7 +146,9 @@ class _Turn:
     async def _open_asks(self) -> dict[str, str]:
         """What is still open in our books, so that the agent can say what was settled meanwhile."""
         async with self._world.database.transaction() as session:
-            query = select(col(Ask.part)).where(col(Ask.run_id) == self._run.id, col(Ask.settled_at).is_(None))
+            query = select(col(Ask.part)).where(
+                col(Ask.run_id) == self._run.id, col(Ask.settled_at).is_(None)
+            )
             return dict.fromkeys((await session.execute(query)).scalars(), "asked")
 
     async def answers(self) -> None:
