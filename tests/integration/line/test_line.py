@@ -36,11 +36,12 @@ async def test_from_a_card_to_a_pull_request(person: Person) -> None:
     assert repo.show(tip, "%an <%ae>") == "Ada Lovelace <ada@example.org>"
     assert "Co-authored-by: OpenCode" in repo.show(tip, "%B")
 
-    [pull] = [pull for pull in stack.github.pulls if pull["head"]["ref"] == branch]
-    assert (pull["base"]["ref"], pull["title"]) == ("main", "Greet the world")
-    assert "Say hello to all." in pull["body"]
-    assert "It greets the world now." in pull["body"]
-    assert (done["prNumber"], done["prUrl"]) == (pull["number"], pull["html_url"])
+    [pull] = [pull for pull in stack.github.pulls if pull["head"] == branch]
+    said = pull["full"]
+    assert (pull["base"], said["title"]) == ("main", "Greet the world")
+    assert "Say hello to all." in said["body"]
+    assert "It greets the world now." in said["body"]
+    assert (done["prNumber"], done["prUrl"]) == (said["number"], said["html_url"])
 
     log = await person.log(task)
     assert [entry["seq"] for entry in log] == list(range(1, len(log) + 1))
@@ -86,7 +87,7 @@ async def test_a_second_run_updates_the_branch_and_finds_its_pull_request(person
     second = await person.until(task, lambda now: now["executionStatus"] == "done" and now != first)
     assert second["prNumber"] == first["prNumber"]
     assert second["branchName"] == first["branchName"]
-    assert len([p for p in person.stack.github.pulls if p["head"]["ref"] == second["branchName"]]) == 1
+    assert len([p for p in person.stack.github.pulls if p["head"] == second["branchName"]]) == 1
 
 
 async def test_commits_of_others_on_the_branch_are_not_overwritten(person: Person) -> None:
