@@ -18,7 +18,7 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
-from openlinear import frontend, processes
+from openlinear import frontend, processes, schema
 from openlinear.embedded import EmbeddedPostgres
 from openlinear.errors import StartError
 from openlinear.say import Say
@@ -91,8 +91,9 @@ class Up:
         _port_is_free(self.settings.api_host, self.settings.api_port)
         self.env |= ensure_secrets(self.home, self.env)
         self.env["DATABASE_URL"] = self.settings.database_url or self._start_database()
-        with self.say.step("Bringing the database up to date"):
-            self._migrate()
+        if not schema.current(self.env["DATABASE_URL"]):
+            with self.say.step("Bringing the database up to date"):
+                self._migrate()
         if not frontend.current():
             with self.say.step("Building the pages (a minute or two, at the first start only)") as tell:
                 frontend.build(tell)
