@@ -54,4 +54,6 @@ async def launch(here: World, name: str) -> None:
     await DBOS.register_queue_async(
         RUNS, worker_concurrency=settings.worker_concurrency, polling_interval_sec=settings.queue_poll_seconds
     )
-    await DBOS.register_queue_async(CHECKS, worker_concurrency=8, polling_interval_sec=settings.queue_poll_seconds)
+    await DBOS.register_queue_async(
+        CHECKS, worker_concurrency=8, polling_interval_sec=settings.queue_poll_seconds
+    )

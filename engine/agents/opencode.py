@@ -24,11 +24,19 @@ FLUSH_SECONDS = 0.15
 """Text deltas are gathered this long before they become one event."""
 ALIVE_SECONDS = 1.0
 """Signs of life are passed on at most this often."""
-SETTLE_SECONDS = 3.0
+SETTLE_SECONDS = 5.0
 """A session that is neither busy nor done gets this long: a prompt is taken up after its request returns."""
 RECONNECT_SECONDS = 20.0
 """How long the server may be away before the agent counts as gone."""
 TAKE_UP_SECONDS = 15.0
+"""How long a prompt may take to show up among the session's messages."""
+NEVER = float("inf")
+HOUSE_RULES = (
+    "Where the repository has an AGENTS.md, read it first and follow it. Work in the current folder alone. "
+    "Do not push: what you leave in the folder is committed and pushed for you."
+)
+"""OpenCode runs with `OPENCODE_DISABLE_PROJECT_CONFIG`, since a repository's own config can load plugins and
+point a provider, and so the user's key, elsewhere. AGENTS.md, harmless text, would be left out with it."""
 
 
 class OpenCode:
@@ -59,10 +67,12 @@ class OpenCode:
         async with Server(box, session.directory) as server:
             if await server.get(message) is not None:
                 return
+            await _check_model(server, model)
             await server.post(
                 f"/session/{session.id}/prompt_async",
                 {
                     "messageID": f"msg_{digest}",
+                    "system": HOUSE_RULES,
                     "model": {"providerID": model.provider, "modelID": model.model},
                     "parts": [{"id": f"prt_{digest}", "type": "text", "text": text}],
                 },
@@ -79,21 +89,22 @@ class OpenCode:
         open any more."""
         reader = Reader(session, seen)
         clock = asyncio.get_running_loop().time
-        lost = clock()
-        pause = 0.1
-        while clock() - lost < RECONNECT_SECONDS:
+        away_since, pause = None, 0.1
+        while True:
             try:
                 async with Server(box, session.directory) as server:
                     async for event in self._follow(server, session, reader):
-                        lost, pause = clock(), 0.1
+                        away_since, pause = None, 0.1
                         yield event
-                    lost = max(lost, clock() - 1.0)
+                    away_since = None
             except (httpx.HTTPError, RunError) as error:
                 if isinstance(error, RunError) and error.kind != "agent_crash":
                     raise
+            away_since = away_since or clock()
+            if clock() - away_since > RECONNECT_SECONDS:
+                raise RunError(GONE, "agent_crash")
             await asyncio.sleep(pause)
             pause = min(pause * 2, 2.0)
-        raise RunError(GONE, "agent_crash")
 
     async def _follow(self, server: Server, session: Session, reader: Reader) -> AsyncIterator[AgentEvent]:
         """What one connection brings, until it breaks off."""
@@ -101,29 +112,19 @@ class OpenCode:
         async with server.events() as queue:
             for event in await _caught_up(server, session, reader):
                 yield event
-            settle = clock() + SETTLE_SECONDS
-            flush, alive = float("inf"), 0.0
-            while True:
-                until = min(flush, settle if reader.unsettled else float("inf"))
-                raw = await _next(queue, until)
-                if raw is None:
-                    break
-                for event in reader.feed(raw) if raw else ():
-                    if event.kind != "alive" or clock() - alive > ALIVE_SECONDS:
+            settle, flush, alive = clock() + SETTLE_SECONDS, NEVER, -ALIVE_SECONDS
+            while (raw := await _next(queue, min(flush, settle if reader.unsettled else NEVER))) is not None:
+                for event in reader.feed(raw):
+                    if event.kind != "alive" or clock() - alive >= ALIVE_SECONDS:
                         alive = clock()
                         yield event
                 if clock() >= flush:
                     for event in reader.flush():
                         yield event
-                flush = (
-                    min(flush, clock() + FLUSH_SECONDS)
-                    if reader.holds_text and clock() < flush
-                    else float("inf")
-                )
+                flush = min(flush, clock() + FLUSH_SECONDS) if reader.holds_text else NEVER
                 if reader.unsettled and clock() >= settle:
-                    for event in await _caught_up(server, session, reader):
-                        yield event
-                    for event in reader.give_up() if reader.unsettled else ():
+                    again = await _caught_up(server, session, reader)
+                    for event in again + (reader.give_up() if reader.unsettled else []):
                         yield event
         for event in reader.flush():
             yield event
@@ -156,6 +157,22 @@ def _identifier(session: Session, message_id: str) -> str:
     return "0000" + hashlib.sha256(f"{session.id}\0{message_id}".encode()).hexdigest()[:22]
 
 
+async def _check_model(server: Server, model: ModelRef) -> None:
+    """OpenCode would take the prompt and tell of an unknown model once, to whoever listens just then."""
+    # The answer holds keys in clear: nothing of it may be passed on.
+    known = (await server.get("/config/providers") or {}).get("providers") or ()
+    for provider in known:
+        if provider["id"] == model.provider:
+            if model.model in provider["models"]:
+                return
+            reason = f"The provider {model.provider} has no model {model.model} here."
+            raise RunError(
+                f"{reason} Choose another, or add it to the provider under Settings.", "invalid_request"
+            )
+    reason = f"There is no key for the model provider {model.provider}. Add one under Settings."
+    raise RunError(reason, "authentication")
+
+
 async def _caught_up(server: Server, session: Session, reader: Reader) -> list[AgentEvent]:
     """What the session holds, status last: what happens in between is in the stream as well."""
     messages = await server.get(f"/session/{session.id}/message")
@@ -169,7 +186,7 @@ async def _caught_up(server: Server, session: Session, reader: Reader) -> list[A
 
 async def _next(queue: "asyncio.Queue[Any]", until: float) -> Any:
     """The next event, {} when there is none by `until`, None at the stream's end."""
-    wait = None if until == float("inf") else max(0.0, until - asyncio.get_running_loop().time())
+    wait = None if until == NEVER else max(0.0, until - asyncio.get_running_loop().time())
     try:
         return await asyncio.wait_for(queue.get(), wait)
     except TimeoutError:

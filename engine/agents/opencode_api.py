@@ -18,9 +18,7 @@ _NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 SILENCE = 30.0
 """Seconds without a byte after which the event stream is dead: a heartbeat comes every 10."""
 
-GONE = (
-    "The agent in your sandbox does not answer. Run it again; the sandbox is started anew where it is needed."
-)
+GONE = "The agent in your sandbox does not answer. Run it again: the sandbox is started anew if need be."
 
 
 class Server:
@@ -94,7 +92,7 @@ async def _pump(lines: AsyncIterator[Any], queue: "asyncio.Queue[Any]") -> None:
 
 
 async def data_lines(answer: httpx.Response) -> AsyncIterator[Any]:
-    """The parsed `data:` lines. httpx's own line reader also splits at U+2028 and U+0085, which JSON may hold."""
+    """The parsed `data:` lines. httpx's line reader also splits at U+2028 and U+0085, which JSON may hold."""
     rest = b""
     async for data in answer.aiter_bytes():
         *lines, rest = (rest + data).split(b"\n")

@@ -12,7 +12,7 @@ _WORDS: tuple[tuple[Class, str], ...] = (
     ("rate_limit", r"rate.?limit|too.?many|\b429\b|quota|usage limit"),
     (
         "network",
-        r"econn|enotfound|fetch failed|socket|network|unable to connect|cannot connect|time.?out|broke off",
+        r"econn|enotfound|fetch failed|socket|network|(unable to|cannot) connect|time.?out",
     ),
     ("overload", r"overload|unavailable|exhausted|\b5\d\d\b|server error|bad gateway"),
     ("authentication", r"api.?key|unauthori[sz]ed|authentication|forbidden|\b40[13]\b"),
@@ -45,7 +45,7 @@ def failure(error: Mapping[str, Any], provider: str) -> tuple[str, Class]:
         kind = class_of_status(status)
     elif "Model not found" in said:
         return (
-            f"{said} Choose one of the provider's models, or add this one under Settings.",
+            f"{said} Choose one of the models named under Settings, or add it there.",
             "invalid_request",
         )
     elif name in ("ContextOverflowError", "MessageOutputLengthError", "ContentFilterError"):

@@ -5,19 +5,17 @@ connection) and what the stream brings (`feed`); whatever was said before is rec
 Text is kept in buffers until `flush`, so that many small deltas become one event.
 """
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 from engine.agents.opencode_errors import ABORTED, class_of_message, failure, first_line
-from engine.agents.opencode_tools import edited_paths, title_of, trimmed
+from engine.agents.opencode_tools import edited_paths, storable, title_of, trimmed
 from engine.ports import AgentEvent, Session
 
 Json = Mapping[str, Any]
 OUTPUT_LIMIT = 4096
 PIECE_LIMIT = 32_768
 BROKEN_OFF = "The model's answer broke off before its end."
-_LONE = re.compile("[\ud800-\udfff]")
 _TextKind = Literal["text", "reasoning"]
 
 
@@ -59,43 +57,47 @@ class Reader:
         for message in messages:
             events += self._on_message(message["info"])
             for part in message["parts"]:
-                events += self._on_part(part, live=False)
+                events += self._sorted_out(self._on_part(part, live=False))
         events += self.flush()
-        asked = {ask["id"] for ask in (*permissions, *questions)}
-        for ask in sorted(self.open_asks - asked):
-            events += self._answered(ask, {})
-        for ask in permissions:
-            events += self._on_permission(ask)
-        for ask in questions:
-            events += self._on_question(ask)
+        still_open = {str(ask["id"]) for ask in (*permissions, *questions)}
+        for settled in sorted(self.open_asks - still_open):
+            events += self._answered(settled, {})
+        for permission in permissions:
+            events += self._on_permission(permission)
+        for question in questions:
+            events += self._on_question(question)
         if status is not None:
             self.unsettled = False
             return events + self._on_status(status)
-        last = messages[-1]["info"] if messages else None
-        done = last is not None and _turn_over(last)
-        self.unsettled = last is not None and not done
+        done = bool(messages) and _turn_over(messages[-1])
+        self.unsettled = bool(messages) and not done
         return events + (self._idle() if done else [])
 
     def feed(self, event: Json) -> list[AgentEvent]:
         """One event of the stream. Text goes to the buffers; anything else flushes them first."""
         kind, body = str(event.get("type")), event.get("properties") or {}
+        found: list[AgentEvent] = []
         if kind.startswith(("permission.", "question.")):
             # The stream is that of one directory, which is one run's, so a subagent's ask is the run's too.
-            return self._sorted_out(self._on_ask(kind, body))
-        if body.get("sessionID") != self.session.id:
-            return [ALIVE] if kind.startswith("message.") else []
+            found = self._on_ask(kind, body)
+        elif body.get("sessionID") == self.session.id:
+            found = self._on_session(kind, body)
+        if not found and kind.startswith("message."):
+            return [ALIVE]
+        return self._sorted_out(found)
+
+    def _on_session(self, kind: str, body: Json) -> list[AgentEvent]:
         match kind:
             case "message.part.delta":
                 self._on_delta(body)
-                return [ALIVE]
             case "message.part.updated":
-                return self._sorted_out(self._on_part(body["part"], live=True)) or [ALIVE]
+                return self._on_part(body["part"], live=True)
             case "message.updated":
-                return self._sorted_out(self._on_message(body["info"])) or [ALIVE]
+                return self._on_message(body["info"])
             case "session.status":
-                return self._sorted_out(self._on_status(body["status"]))
+                return self._on_status(body["status"])
             case "session.error":
-                return self._sorted_out(self._on_error(body.get("error") or {}))
+                return self._on_error(body.get("error") or {})
         return []
 
     def flush(self) -> list[AgentEvent]:
@@ -110,14 +112,9 @@ class Reader:
 
     def give_up(self) -> list[AgentEvent]:
         """The turn ended without a word and stays so."""
-        self.unsettled = False
-        reason = (
-            "The agent stopped in the middle of its work, most likely because it was restarted. Run it again."
-        )
-        return (
-            self._new(AgentEvent("error", self._message, "error", reason, {"class": "agent_crash"}))
-            + self._idle()
-        )
+        reason = "The agent stopped in the middle of its work: its server was restarted. Run it again."
+        error = AgentEvent("error", self._message, "error", reason, {"class": "agent_crash"})
+        return self._new(error) + self._idle()
 
     @property
     def holds_text(self) -> bool:
@@ -152,7 +149,7 @@ class Reader:
         return []
 
     def _on_text(self, part: Json, live: bool) -> None:
-        text = _mended(part.get("text") or "")
+        text = storable(part.get("text") or "")
         if live and not text and not (part.get("time") or {}).get("end"):
             self._streams[part["id"]], self._kinds[part["id"]] = 0, part["type"]
             return
@@ -166,7 +163,7 @@ class Reader:
         text = self._halves.pop(part, "") + body["delta"]
         if text and "\ud800" <= text[-1] <= "\udbff":
             self._halves[part], text = text[-1], text[:-1]
-        text = _mended(text)
+        text = storable(text)
         self._add(part, self._kinds[part], text, self._streams[part])
         self._streams[part] += len(text)
 
@@ -256,7 +253,7 @@ class Reader:
         return []
 
     def _on_permission(self, ask: Json) -> list[AgentEvent]:
-        patterns = [str(pattern) for pattern in ask.get("patterns") or ()]
+        patterns = [storable(str(pattern)) for pattern in ask.get("patterns") or ()]
         details = {"ask": "permission", "permission": ask["permission"], "patterns": patterns}
         details["metadata"] = trimmed(ask.get("metadata") or {}, OUTPUT_LIMIT)
         words = {
@@ -272,9 +269,10 @@ class Reader:
         )
 
     def _on_question(self, ask: Json) -> list[AgentEvent]:
-        details = {"ask": "question", "questions": ask["questions"]}
+        questions = trimmed(ask["questions"], OUTPUT_LIMIT)
+        details = {"ask": "question", "questions": questions}
         self.open_asks.add(ask["id"])
-        text = "\n".join(str(question["question"]) for question in ask["questions"])
+        text = "\n".join(str(question["question"]) for question in questions)
         return self._new(AgentEvent("ask", ask["id"], "asked", text, details))
 
     def _answered(self, ask: str, details: Json) -> list[AgentEvent]:
@@ -298,15 +296,14 @@ class Reader:
 ALIVE = AgentEvent("alive", "")
 
 
-def _turn_over(info: Json) -> bool:
-    """Whether this message, the session's last, ends its turn."""
+def _turn_over(message: Json) -> bool:
+    """Whether this message, the last of a session that is not busy, ended its turn.
+
+    A question turned down ends it as well: then it is the tool that failed.
+    """
+    info = message["info"]
     if info["role"] != "assistant" or not info.get("time", {}).get("completed"):
         return False
-    return bool(info.get("error")) or info.get("finish") not in (None, "tool-calls", "unknown")
-
-
-def _mended(text: str) -> str:
-    """Surrogate pairs joined, and lone halves replaced: JSON may hold them, UTF-8 and the database may not."""
-    if not _LONE.search(text):
-        return text
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if info.get("error") or info.get("finish") not in (None, "tool-calls", "unknown"):
+        return True
+    return any(part["type"] == "tool" and part["state"]["status"] == "error" for part in message["parts"])

@@ -1,5 +1,6 @@
 """OpenCode's tool calls, said briefly for a person."""
 
+import re
 from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import Any
@@ -7,12 +8,27 @@ from typing import Any
 Json = Mapping[str, Any]
 
 
+_UNSTORABLE = re.compile("[\0\ud800-\udfff]")
+
+
+def storable(text: str) -> str:
+    """The text with surrogate pairs joined, and NUL and lone halves replaced, one for one.
+
+    JSON may hold them; UTF-8 and the database may not.
+    """
+    if not _UNSTORABLE.search(text):
+        return text
+    joined = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return joined.replace("\0", "\N{REPLACEMENT CHARACTER}")
+
+
 def trimmed(value: Any, limit: int) -> Any:
-    """A copy whose strings are cut to `limit` characters, with a note on what was left out."""
-    if isinstance(value, str) and len(value) > limit:
-        return f"{value[:limit]}\n[{len(value) - limit} more characters]"
+    """A storable copy whose strings are cut to `limit` characters, with a note on what was left out."""
+    if isinstance(value, str):
+        cut = f"\n[{len(value) - limit} more characters]" if len(value) > limit else ""
+        return storable(value[:limit]) + cut
     if isinstance(value, Mapping):
-        return {str(key): trimmed(item, limit) for key, item in value.items()}
+        return {storable(str(key)): trimmed(item, limit) for key, item in value.items()}
     if isinstance(value, list):
         return [trimmed(item, limit) for item in value]
     return value
@@ -24,32 +40,33 @@ def relative(path: str, directory: PurePosixPath) -> str:
     return str(pure.relative_to(directory)) if pure.is_relative_to(directory) else str(pure)
 
 
+_TITLES: dict[str, tuple[str, tuple[str, ...]]] = {
+    "read": ("read", ("filePath",)),
+    "list": ("list", ("path",)),
+    "write": ("write", ("filePath",)),
+    "edit": ("edit", ("filePath",)),
+    "multiedit": ("edit", ("filePath",)),
+    "apply_patch": ("edit files", ()),
+    "patch": ("edit files", ()),
+    "bash": ("run", ("command",)),
+    "grep": ("search", ("pattern",)),
+    "glob": ("search", ("pattern",)),
+    "webfetch": ("fetch", ("url",)),
+    "task": ("delegate", ("description", "prompt")),
+    "todowrite": ("plan", ()),
+    "todoread": ("plan", ()),
+    "question": ("ask a question", ()),
+}
+"""Tool → the verb, and the arguments that say what it is about."""
+
+
 def title_of(tool: str, given: Json, directory: PurePosixPath) -> str:
     """A short title: "edit src/app.py", "run pytest -q"."""
-
-    def text(*names: str) -> str:
-        found = next((str(given[name]) for name in names if given.get(name)), "")
-        return found.strip().split("\n", 1)[0][:120]
-
-    match tool:
-        case "read" | "edit" | "multiedit" | "write" | "list":
-            path = text("filePath", "path")
-            return f"{tool.removeprefix('multi')} {relative(path, directory)}" if path else tool
-        case "bash":
-            return f"run {text('command')}"
-        case "grep" | "glob":
-            return f"search {text('pattern')}"
-        case "webfetch":
-            return f"fetch {text('url')}"
-        case "task":
-            return f"delegate {text('description', 'prompt')}"
-        case "todowrite" | "todoread":
-            return "plan"
-        case "question":
-            return "ask a question"
-        case "apply_patch" | "patch":
-            return "edit files"
-    return f"{tool} {text('description', 'query', 'name')}".strip()
+    verb, names = _TITLES.get(tool, (tool, ("description", "query", "name")))
+    about = next((str(given[name]) for name in names if given.get(name)), "").strip()
+    if "filePath" in names or "path" in names:
+        about = relative(about, directory) if about else ""
+    return f"{verb} {storable(about).split(chr(10), 1)[0][:120]}".strip()
 
 
 def edited_paths(tool: str, given: Json, metadata: Json, directory: PurePosixPath) -> list[str]:

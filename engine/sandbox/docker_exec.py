@@ -115,7 +115,7 @@ async def _exit_code(daemon: Daemon, api: Any, exec_id: str) -> int:
 
 async def reap(daemon: Daemon, container: str, marker: str, folder: str = "") -> None:
     """Kill, inside the container, whatever carries `marker` in its environment or works in `folder`."""
-    with contextlib.suppress(APIError):  # a container that is gone or paused has nothing that runs
+    with contextlib.suppress(APIError, RunError):  # in a container that is gone or paused nothing runs
         await run(
             daemon,
             container,

@@ -10,11 +10,11 @@ import sys
 import time
 
 
-def carries(pid: int, marker: bytes, folder: str) -> bool:
+def _carries(pid: int, marker: bytes, folder: str) -> bool:
     """Whether a process has `marker` in its environment or works at or below `folder` ("" for none)."""
     try:
         with open(f"/proc/{pid}/environ", "rb") as environ:  # noqa: PTH123
-            if marker and marker in environ.read():
+            if marker in environ.read():
                 return True
         cwd = os.readlink(f"/proc/{pid}/cwd")  # noqa: PTH115
     except OSError:  # gone, a zombie, or another user's
@@ -22,13 +22,19 @@ def carries(pid: int, marker: bytes, folder: str) -> bool:
     return bool(folder) and f"{cwd.removesuffix(' (deleted)')}/".startswith(f"{folder}/")
 
 
-def reap(marker: bytes, folder: str = "", spare: frozenset[int] = frozenset()) -> int:
-    """Kill every such process, again until none is left: one may fork while another dies. How many."""
-    mine = spare | {1, os.getpid()}
+def carriers(marker: bytes, folder: str = "") -> list[int]:
+    """Every such process but the first and this one. `marker` must not be empty: all carry that."""
+    if not marker:
+        raise ValueError("an empty marker names every process")
+    pids = {int(name) for name in os.listdir("/proc") if name.isdigit()} - {1, os.getpid()}  # noqa: PTH208
+    return [pid for pid in pids if _carries(pid, marker, folder)]
+
+
+def reap(marker: bytes, folder: str = "") -> int:
+    """Kill them, again until none is left: one may fork while another dies. How many there were."""
     killed: set[int] = set()
     for _ in range(40):
-        found = {int(name) for name in os.listdir("/proc") if name.isdigit()} - mine  # noqa: PTH208
-        found = {pid for pid in found if carries(pid, marker, folder)}
+        found = carriers(marker, folder)
         if not found:
             break
         for pid in found:
@@ -36,7 +42,7 @@ def reap(marker: bytes, folder: str = "", spare: frozenset[int] = frozenset()) -
                 os.kill(pid, signal.SIGKILL)
             except OSError:
                 continue
-        killed |= found
+        killed.update(found)
         time.sleep(0.025)
     return len(killed)
 

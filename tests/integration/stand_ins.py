@@ -40,11 +40,12 @@ while True:
 
 
 def _web(settings: Settings, environ: Mapping[str, str]) -> processes.Command:
-    return processes.Command((sys.executable, "-c", WEB, str(settings.api_port)), environ)
+    code = "raise SystemExit('no pages today')" if environ.get("BROKEN") == "web" else WEB
+    return processes.Command((sys.executable, "-c", code, str(settings.api_port)), environ)
 
 
 def _worker(settings: Settings, environ: Mapping[str, str]) -> processes.Command:
-    code = "raise SystemExit('no engine today')" if environ.get("BROKEN_ENGINE") else ENGINE
+    code = "raise SystemExit('no engine today')" if environ.get("BROKEN") == "engine" else ENGINE
     return processes.Command((sys.executable, "-c", code), environ)
 
 

@@ -5,6 +5,7 @@ import json
 import os
 import secrets
 import shutil
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -31,6 +32,7 @@ DISABLED = (
     "CLAUDE_CODE",
     "EMBEDDED_WEB_UI",
     "DEFAULT_PLUGINS",
+    "PROJECT_CONFIG",
 )
 CONFIG = {
     "autoupdate": False,
@@ -64,6 +66,12 @@ def opencode_binary() -> Path:
     return binary
 
 
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
 @dataclass
 class HostSandbox:
     """`exec` and `spawn` of `engine.ports.Sandbox`, in the server's own home on this machine."""
@@ -82,13 +90,15 @@ class HostSandbox:
         return Finished(process.returncode or 0, out, err)
 
     async def spawn(self, box: Box, name: str, argv: Sequence[str], *, stdin: bytes = b"") -> None:
-        if name in self.spawned:
-            return
-        self.spawned[name] = subprocess.Popen(argv, env=self.environment(), stdin=-1)
-        pipe = self.spawned[name].stdin
-        assert pipe is not None
-        pipe.write(stdin)
-        pipe.close()
+        if name not in self.spawned:
+            self.spawned[name] = await asyncio.to_thread(self._start, argv, stdin)
+
+    def _start(self, argv: Sequence[str], stdin: bytes) -> subprocess.Popen[bytes]:
+        process = subprocess.Popen(argv, env=self.environment(), stdin=-1)
+        assert process.stdin is not None
+        process.stdin.write(stdin)
+        process.stdin.close()
+        return process
 
 
 @dataclass
@@ -115,6 +125,8 @@ class OpenCodeServer:
         (self.config / "package-lock.json").write_text(json.dumps(lock))
 
     def start(self) -> "OpenCodeServer":
+        # Told to choose for itself, OpenCode takes 4096 when that is free.
+        self.port = self.port or free_port()
         env = self.sandbox.environment() | {f"OPENCODE_DISABLE_{name}": "1" for name in DISABLED}
         env["OPENCODE_MODELS_PATH"] = str(self.home / "models.json")
         env["OPENCODE_CONFIG"] = str(self.config / "openlinear.json")
@@ -123,8 +135,7 @@ class OpenCodeServer:
         argv = [str(self.binary), "serve", "--hostname", "127.0.0.1", "--port", str(self.port)]
         self.process = subprocess.Popen(argv, env=env, cwd=self.home, stdout=-1, stderr=-3, text=True)
         assert self.process.stdout is not None
-        line = next(line for line in self.process.stdout if READY in line)
-        self.port = int(line.rsplit(":", 1)[1])
+        assert any(READY in line for line in self.process.stdout), "OpenCode did not start"
         return self
 
     def kill(self) -> None:

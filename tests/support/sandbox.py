@@ -4,21 +4,36 @@ import shutil
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import suppress
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import docker
+import httpx
 import pytest
 from docker.errors import APIError, DockerException
 
+from engine.ports import Box
 from engine.sandbox import container as spec
 from engine.sandbox.docker import DockerSandbox
 from engine.sandbox.image import ensure_image
+from engine.sandbox.process import ProcessSandbox
 from engine.settings import EngineSettings
 from tests.support.needs import require
 
 
 async def silent(_: str) -> None:
     """A Report that nobody reads."""
+
+
+async def shell(box: Box, directory: PurePosixPath, command: str) -> str:
+    """What a command of the agent's shell tool prints."""
+    async with httpx.AsyncClient(base_url=box.url, auth=("opencode", box.password), timeout=60) as client:
+        where = {"directory": str(directory)}
+        session = (await client.post("/session", params=where, json={"title": "a shell"})).json()["id"]
+        asked = {"agent": "build", "model": {"providerID": "no", "modelID": "no"}, "command": command}
+        answer = await client.post(f"/session/{session}/shell", params=where, json=asked)
+        assert answer.status_code == 200, answer.text
+        messages = await client.get(f"/session/{session}/message", params=where)
+        return messages.text
 
 
 def docker_answers() -> bool:
@@ -81,3 +96,23 @@ async def docker_sandbox(docker_settings: EngineSettings) -> AsyncIterator[Docke
     finally:
         clean(docker_settings)
         shutil.rmtree(docker_settings.repos, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def process_settings(tmp_path_factory: pytest.TempPathFactory) -> EngineSettings:
+    """Settings of an installation without Docker; OpenCode is installed into it from npm."""
+    home = tmp_path_factory.mktemp("process-home")
+    return EngineSettings(
+        openlinear_home=home, openlinear_secret_key="a secret key that only tests have", sandbox="process"
+    )
+
+
+@pytest.fixture(scope="session")
+async def process_sandbox(process_settings: EngineSettings) -> AsyncIterator[ProcessSandbox]:
+    """A real ProcessSandbox; its processes are gone after the session."""
+    sandbox = ProcessSandbox(process_settings)
+    try:
+        yield sandbox
+    finally:
+        for user_id in await sandbox.found():
+            await sandbox.remove(user_id)
