@@ -7,6 +7,7 @@ from fastapi import FastAPI, Request
 from fastapi.middleware.cors import CORSMiddleware
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from openlinear import db, engine_client
 from openlinear.api import auth, events, health, preferences, problems, projects, runs, tasks
@@ -55,6 +56,22 @@ def create_api() -> FastAPI:
             allow_headers=["Authorization", "Content-Type", "Last-Event-ID"],
             expose_headers=["Retry-After"],
         )
+    return app
+
+
+def beside(pages: ASGIApp) -> ASGIApp:
+    """The API for its addresses, `pages` for all others, websockets and the lifespan.
+
+    Outside of Reflex's own app, which answers preflights itself and lets credentials go along:
+    through it, `CORS_ORIGIN` would be refused here and trusted too far there.
+    """
+    api = create_api()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        path = scope.get("path", "")
+        ours = scope["type"] == "http" and (path.startswith("/api/") or path in ("/api", "/health"))
+        await (api if ours else pages)(scope, receive, send)
+
     return app
 
 

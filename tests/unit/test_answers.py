@@ -29,6 +29,7 @@ def test_a_question_shows_its_options() -> None:
     assert view.multiple
     assert [option.label for option in answers.view(BARE).options] == ["A", "B"]
     assert len(answers.view(PERMISSION).options) == 3
+    assert [len(question.options) for question in answers.view(TWO).questions] == [2, 2]
 
 
 @pytest.mark.parametrize(
