@@ -30,5 +30,4 @@ config = rx.Config(
         "@fontsource-variable/inter@5.3.0",
         "@fontsource-variable/jetbrains-mono@5.3.0",
     ],
-    state_auto_setters=False,
 )

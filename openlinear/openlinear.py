@@ -42,6 +42,7 @@ app = rx.App(
     toaster=None,
     app_wraps={},
     html_lang="en",
+    head_components=[rx.el.link(rel="icon", href="/favicon.svg", type="image/svg+xml")],
 )
 
 app.add_page(home_page, route="/", title="OpenLinear", on_load=ProjectsState.to_last)

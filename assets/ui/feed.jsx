@@ -92,10 +92,10 @@ function Block({ block }) {
 }
 
 /** Keeps the end in view until the reader scrolls away; then offers the way back. */
-function Following({ className, label, grows, children }) {
+function Following({ className, label, grows, follow, children }) {
   const ref = useRef(null);
   const [away, setAway] = useState(false);
-  const following = useRef(true);
+  const following = useRef(follow);
   const down = () => (ref.current.scrollTop = ref.current.scrollHeight);
   useLayoutEffect(() => {
     if (following.current) down();
@@ -115,16 +115,24 @@ function Following({ className, label, grows, children }) {
   );
 }
 
-export function Conversation({ panelName, logName, onGap, empty, children }) {
+export function Conversation({ panelName, logName, onGap, empty, follow, children }) {
   const entries = useEntries(panelName, logName, onGap);
   const blocks = useMemo(() => conversation(entries), [entries]);
   return h(
     Following,
-    { className: "scroll conversation", label: "Conversation", grows: entries },
+    { className: "scroll conversation", label: "Conversation", grows: entries, follow },
     children,
     blocks.length ? null : h("p", { className: "empty" }, empty),
     blocks.map((block) => h(Block, { key: block.part, block })),
   );
+}
+
+const count = (n) => (n >= 1000 ? `${(n / 1000).toFixed(1)}k` : String(n ?? 0));
+
+function line({ kind, message, state, details }) {
+  if (kind === "usage") return `${count(details?.tokensIn)} tokens in, ${count(details?.tokensOut)} out`;
+  if (kind === "tool" && state !== "running") return `${message} (${state})`;
+  return message || state;
 }
 
 const SHOWN = 1000;
@@ -137,7 +145,7 @@ export function Log({ panelName, logName, onGap, empty }) {
   if (!entries.length) return h("p", { className: "empty" }, empty);
   return h(
     Following,
-    { className: "scroll log mono", label: "Log", grows: entries },
+    { className: "scroll log mono", label: "Log", grows: entries, follow: true },
     entries.length > size
       ? h("button", { className: "btn ghost", onClick: () => setSize(size + SHOWN) }, `Show ${entries.length - size} earlier lines`)
       : null,
@@ -147,7 +155,7 @@ export function Log({ panelName, logName, onGap, empty }) {
         { key: entry.seq, className: "line " + entry.level, "data-seq": entry.seq },
         h("time", { className: "gutter num", title: new Date(entry.time).toLocaleString() }, duration(entry.time - first)),
         h("span", { className: "kind" }, entry.kind),
-        h("span", { className: "text" }, entry.message || entry.state),
+        h("span", { className: "text" }, line(entry)),
       ),
     ),
   );

@@ -110,9 +110,9 @@ def _priority(priority: rx.Var[str]) -> rx.Component:
                 name,
                 rx.el.span(
                     ui.icon(glyph, 14),
+                    *([] if name == "urgent" else [ui.icon("signal-high", 14)]),
                     title=title,
                     class_name="priority " + name,
-                    display="inline-flex",
                 ),
             )
             for name, (glyph, title) in PRIORITIES.items()

@@ -156,6 +156,8 @@ class FeedPart(rx.Component):
 
 class Conversation(FeedPart):
     tag = "Conversation"
+    follow: rx.Var[bool]
+    """Whether to begin at the end: a run that is over is read from its start."""
 
 
 class Log(FeedPart):

@@ -372,7 +372,11 @@ def _tabs() -> rx.Component:
 
 def _body() -> rx.Component:
     feed_props = {"panel_name": PANEL, "log_name": LOG, "on_gap": PanelState.more_log}
-    idle = "Nothing has run yet. Execute the task to start a conversation."
+    quiet = rx.cond(
+        PanelState.run_id == "",
+        "Nothing has run yet. Execute the task to start a conversation.",
+        "The run has not said anything yet.",
+    )
     return rx.el.div(
         rx.match(
             PanelState.tab,
@@ -384,11 +388,11 @@ def _body() -> rx.Component:
                 ),
             ),
             ("log", ui.Log.create(empty="No log yet. Execute the task to fill it.", **feed_props)),
-            ui.Conversation.create(
-                _details(),
+            rx.fragment(
                 rx.foreach(PanelState.asks, _ask),
-                empty=idle,
-                **feed_props,
+                ui.Conversation.create(
+                    _details(), empty=quiet, follow=_live_card().run.open, **feed_props
+                ),
             ),
         ),
         class_name="panel-body",
