@@ -11,7 +11,7 @@ import contextlib
 import json
 import logging
 import time
-from collections.abc import AsyncIterable, Iterable
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
@@ -22,6 +22,7 @@ from reflex.state import StateUpdate
 from openlinear import db
 from openlinear.components.cards import card_of, plain, progress_of
 from openlinear.engine_client import engine_client
+from openlinear.newsreader import NewsReader, news_reader
 from openlinear.services import tasks
 from openlinear.services.errors import NotFound
 from openlinear.services.feed import News
@@ -109,15 +110,15 @@ class Hub:
 
     # -- following ------------------------------------------------------------------------------
 
-    async def follow(self, feed: AsyncIterable[News]) -> None:
-        """Pass on news until cancelled."""
-        try:
-            async for item in feed:
-                await self._take(item)
-        finally:
-            for pending in self._pending.values():
-                if pending.due is not None:
-                    pending.due.cancel()
+    async def follow(self, reader: NewsReader) -> None:
+        """Pass on news until cancelled. Where some were missed, the pages read their boards again."""
+        while True:
+            async with reader.subscribe() as batches:
+                async for batch in batches:
+                    for item in batch:
+                        await self._take(item)
+            for sid in list(self._seats):
+                await self._send(sid, LiveState, {"behind": time.monotonic_ns()})
 
     async def _take(self, item: News) -> None:
         if item.kind == "session:ended":
@@ -213,6 +214,19 @@ class Hub:
 
 
 hub = Hub()
+
+
+@contextlib.asynccontextmanager
+async def live(app: rx.App) -> AsyncIterator[None]:
+    """Follow the news while the app serves."""
+    hub.attach(app)
+    following = asyncio.create_task(hub.follow(news_reader()))
+    try:
+        yield
+    finally:
+        following.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await following
 
 
 def entry_of(run_id: UUID, entry: LogEntry | Any) -> dict[str, Any]:

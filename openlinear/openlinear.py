@@ -1,15 +1,15 @@
 """The app assembled: pages, API, lifespan. Nothing else."""
 
-import contextlib
 import logging
-from collections.abc import AsyncIterator
 
 import reflex as rx
 from reflex.event import EventSpec
 
+from openlinear.api.app import create_api
+from openlinear.api.app import lifespan as api_lifespan
 from openlinear.components.notice import NoticeState
 from openlinear.components.shell import ShellState
-from openlinear.live import hub
+from openlinear.live import live
 from openlinear.pages.board import ROUTE, BoardState, board_page
 from openlinear.pages.projects import ProjectsState, home_page, projects_page
 from openlinear.pages.settings import SettingsState, settings_page
@@ -38,6 +38,7 @@ def explain(exception: Exception) -> EventSpec | None:
 
 app = rx.App(
     stylesheets=[f"css/{name}.css" for name in ("tokens", "base", "board", "panel", "feed", "pages")],
+    api_transformer=create_api(),
     backend_exception_handler=explain,
     toaster=None,
     app_wraps={},
@@ -45,6 +46,8 @@ app = rx.App(
     head_components=[rx.el.link(rel="icon", href="/favicon.svg", type="image/svg+xml")],
 )
 
+app.register_lifespan_task(api_lifespan)
+app.register_lifespan_task(live)
 app.add_page(home_page, route="/", title="OpenLinear", on_load=ProjectsState.to_last)
 app.add_page(login_page, route="/login", title="Log in – OpenLinear")
 app.add_page(register_page, route="/register", title="Register – OpenLinear")

@@ -1,6 +1,6 @@
 // The page as a whole: the theme, signing in and out, the connection.
 import { createElement as h, useContext, useEffect, useState } from "react";
-import { ColorModeContext, eventLoop } from "$/utils/context-registry";
+import { ColorModeContext, eventLoop, useStateContext } from "$/utils/context-registry";
 import { Monitor, Moon, Sun } from "lucide-react";
 
 /** A full navigation: the next page connects anew, as whoever is signed in then. */
@@ -108,8 +108,15 @@ export function ThemeSwitch() {
 }
 
 /** One quiet line while the server cannot be reached; what is typed is kept and sent later. */
-export function Offline() {
+export function Connection({ liveName, onBehind }) {
   const [away, setAway] = useState(false);
+  const { ended, behind } = useStateContext(liveName);
+  useEffect(() => {
+    if (ended) arrive("/login");
+  }, [ended]);
+  useEffect(() => {
+    if (behind) onBehind?.();
+  }, [behind]);
   useEffect(() => {
     const look = setInterval(() => setAway(eventLoop.connectErrors.length > 1), 1000);
     return () => clearInterval(look);

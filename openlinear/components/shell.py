@@ -1,6 +1,7 @@
 """What is around every signed-in page: the sidebar with the projects, and what is wrong, in one line."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import reflex as rx
 
@@ -77,9 +78,10 @@ def shell(*children: rx.Component, current: rx.Var[str] | str = "") -> rx.Compon
     )
 
 
-def banners() -> rx.Component:
+def banners(live_name: str, on_behind: Any) -> rx.Component:
+    """What is wrong, if anything is. `on_behind` reads the page again."""
     return rx.fragment(
-        ui.Offline.create(),
+        ui.Connection.create(live_name=live_name, on_behind=on_behind),
         rx.cond(
             ShellState.trouble != "",
             rx.el.p(

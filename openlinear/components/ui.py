@@ -68,8 +68,12 @@ class ThemeSwitch(Page):
     tag = "ThemeSwitch"
 
 
-class Offline(Page):
-    tag = "Offline"
+class Connection(Page):
+    """Says that the server is away, and hears that this login is over or that news were missed."""
+
+    tag = "Connection"
+    live_name: rx.Var[str]
+    on_behind: rx.EventHandler[rx.event.no_args_event_spec]
 
 
 class BoardPart(rx.Component):

@@ -73,6 +73,12 @@ class BoardState(Personal, rx.State):
                 self._sid = sid
 
     @rx.event
+    async def reread(self) -> Any:
+        """News were missed: read the board as on a new connection."""
+        self._sid = ""
+        return BoardState.open
+
+    @rx.event
     async def create(self, title: str) -> None:
         """A new task at the top of Todo. What was typed stays in the field until it is made."""
         self.add_error = ""
@@ -244,7 +250,7 @@ def _topbar() -> rx.Component:
 def board_page() -> rx.Component:
     return shell.shell(
         _topbar(),
-        shell.banners(),
+        shell.banners(LIVE, BoardState.reread),
         rx.el.div(
             rx.match(
                 rx.cond(BoardState.missing, "missing", rx.cond(BoardState.project_id == "", "bones", "board")),

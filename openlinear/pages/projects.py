@@ -7,6 +7,7 @@ import reflex as rx
 from openlinear.components import shell, ui
 from openlinear.components.acting import Personal
 from openlinear.components.notice import NoticeState, notice
+from openlinear.live import LiveState
 from openlinear.services import demo, projects
 from openlinear.services.errors import Invalid, ServiceError
 
@@ -72,7 +73,7 @@ def name_of(url: str) -> str:
 def projects_page() -> rx.Component:
     return shell.shell(
         rx.el.header(shell.unfold_button(), rx.el.h1("Projects"), class_name="topbar"),
-        shell.banners(),
+        shell.banners(LiveState.get_full_name(), ProjectsState.load),
         rx.el.main(
             rx.cond(ProjectsState.ready & ProjectsState.offered, _demo()),
             rx.cond(

@@ -8,6 +8,7 @@ import reflex as rx
 from openlinear.components import shell, ui
 from openlinear.components.acting import Personal
 from openlinear.components.notice import NoticeState, notice
+from openlinear.live import LiveState
 from openlinear.services import preferences, providers
 from openlinear.services.errors import Invalid, ServiceError
 
@@ -110,7 +111,7 @@ class SettingsState(Personal, rx.State):
 def settings_page() -> rx.Component:
     return shell.shell(
         rx.el.header(shell.unfold_button(), rx.el.h1("Settings"), class_name="topbar"),
-        shell.banners(),
+        shell.banners(LiveState.get_full_name(), SettingsState.load),
         rx.el.main(_models(), _execution(), _look(), class_name="content"),
         notice(NoticeState.close),
         current="settings",
