@@ -11,7 +11,7 @@ from engine.errors import RunError
 from engine.ports import Credential, Product, ProviderKey, RemoteAccess
 from openlinear import db, vault
 from openlinear.models import Project, Provider
-from openlinear.services import execution, secrets
+from openlinear.services import credentials, execution
 
 KEY_CHANGED = (
     "{what} can no longer be read, since OPENLINEAR_SECRET_KEY is another one now. Enter it again{where}."
@@ -59,7 +59,7 @@ def _credential(sealed: str | None) -> Credential | None:
     if sealed is None:
         return None
     try:
-        return Credential(*secrets.unseal_remote(sealed))
+        return Credential(*credentials.unseal_remote(sealed))
     except vault.Unreadable:
         reason = KEY_CHANGED.format(what="The remote's credential", where=" in the project's settings")
         raise RunError(reason, "authentication") from None
@@ -67,7 +67,7 @@ def _credential(sealed: str | None) -> Credential | None:
 
 def _unsealed(row: Provider) -> str:
     try:
-        return vault.unseal(secrets.PROVIDER, row.key_secret)
+        return vault.unseal(credentials.PROVIDER, row.key_secret)
     except vault.Unreadable:
         what = f'The key of the provider "{row.provider_id}"'
         raise RunError(KEY_CHANGED.format(what=what, where=" under Settings"), "authentication") from None

@@ -11,7 +11,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from engine.client import DEMO_MODEL
 from openlinear import vault
 from openlinear.models import Provider
-from openlinear.services import endpoints, secrets
+from openlinear.services import credentials, endpoints
 from openlinear.services.errors import Conflict, Invalid, NotFound
 from openlinear.services.fields import MODEL
 from openlinear.services.views import Actor, ProviderView
@@ -130,12 +130,12 @@ def _sealed(row: Provider | None, api_key: str | None, base_url: str | None) -> 
     if api_key:
         if len(api_key) > KEY_LIMIT or not api_key.isascii() or not api_key.isprintable():
             raise Invalid("The API key is not one.", apiKey="must be printable ASCII")
-        return vault.seal(secrets.PROVIDER, api_key.strip())
-    if row is not None and secrets.origin(row.base_url) == secrets.origin(base_url):
+        return vault.seal(credentials.PROVIDER, api_key.strip())
+    if row is not None and credentials.origin(row.base_url) == credentials.origin(base_url):
         return row.key_secret
     if base_url is None or row is not None:
         raise Invalid("Give the API key for this address.", apiKey="is needed")
-    return vault.seal(secrets.PROVIDER, "")
+    return vault.seal(credentials.PROVIDER, "")
 
 
 async def _rows(session: AsyncSession, user_id: UUID) -> list[Provider]:

@@ -16,7 +16,7 @@ from openlinear import db
 from openlinear.engine_client import engine_client
 from openlinear.models import Project
 from openlinear.models.columns import now
-from openlinear.services import secrets, text
+from openlinear.services import credentials, text
 from openlinear.services.errors import Invalid, Unavailable
 from openlinear.services.views import Actor
 
@@ -66,14 +66,14 @@ def sealed_credential(username: str | None, password: str | None) -> str | None:
         if len(value) > 4096 or any(ord(c) < 32 or "\ud800" <= c <= "\udfff" for c in value):
             reason = "holds a control character or is too long"
             raise Invalid(f"The remote's credential {reason}.", **{name: reason})
-    return secrets.seal_remote(username or "oauth2", password)
+    return credentials.seal_remote(username or "oauth2", password)
 
 
 def changed(project: Project, patch: RemotePatch) -> Candidate:
     """The project's remote with the patch on it. Another host never sees the stored credential."""
     url = project.clone_url if patch.clone_url is None else checked_url(patch.clone_url)
     sealed = project.remote_secret
-    if secrets.origin(url) != secrets.origin(project.clone_url) or patch.remote_password == "":
+    if credentials.origin(url) != credentials.origin(project.clone_url) or patch.remote_password == "":
         sealed = None
     if patch.remote_password:
         sealed = sealed_credential(patch.remote_username, patch.remote_password)

@@ -1,13 +1,18 @@
 """The product on a real PostgreSQL: settings, people, projects. No engine worker runs."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from uuid import UUID, uuid4
 
+import httpx
 import pytest
+import uvicorn
 
 import openlinear.engine_client
 from engine.client import Engine, EngineAway, RemoteFound
 from openlinear import db, passwords, vault
+from openlinear.api.app import create_api
+from openlinear.newsreader import news_reader
 from openlinear.services import accounts, projects
 from openlinear.services.views import Actor, ProjectView
 from openlinear.settings import Settings, get_settings
@@ -15,6 +20,7 @@ from openlinear.settings import Settings, get_settings
 CHEAP = 4
 """bcrypt's least cost: these tests are not about guessing passwords."""
 PASSWORD = "correct horse battery"
+PUBLIC_URL = "http://board.test"
 
 
 class Workerless(Engine):
@@ -39,7 +45,7 @@ async def product(database: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterat
     monkeypatch.setenv("DATABASE_URL", database)
     monkeypatch.setenv("JWT_SECRET", "0123456789abcdef" * 4)
     monkeypatch.setenv("OPENLINEAR_SECRET_KEY", "fedcba9876543210" * 4)
-    monkeypatch.setenv("PUBLIC_URL", "http://board.test")
+    monkeypatch.setenv("PUBLIC_URL", PUBLIC_URL)
     monkeypatch.setattr(passwords, "COST", CHEAP)
     for cached in (get_settings, passwords._dummy, vault._keys):
         cached.cache_clear()
@@ -48,6 +54,8 @@ async def product(database: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterat
     try:
         yield client
     finally:
+        await news_reader().stop()
+        news_reader.cache_clear()
         await client.close()
         await db.close()
         get_settings.cache_clear()
@@ -80,3 +88,26 @@ async def project(ada: Actor) -> ProjectView:
     """A project of Ada's whose remote answered."""
     wanted = projects.ProjectInput(name="Cart service", clone_url="https://example.com/acme/cart.git")
     return await projects.create_project(ada, wanted)
+
+
+@pytest.fixture
+async def api(product: Workerless) -> AsyncIterator[httpx.AsyncClient]:
+    """The HTTP interface in this process, with no token. Errors are answers, as a server makes them."""
+    transport = httpx.ASGITransport(create_api(), raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url=PUBLIC_URL) as client:
+        yield client
+
+
+@pytest.fixture
+async def served(product: Workerless) -> AsyncIterator[str]:
+    """The HTTP interface behind a real server on a free port, for what streams: its URL."""
+    config = uvicorn.Config(create_api(), port=0, log_level="warning", timeout_graceful_shutdown=1)
+    server = uvicorn.Server(config)
+    serving = asyncio.create_task(server.serve())
+    while not server.started:  # noqa: ASYNC110 - uvicorn has no event for it
+        await asyncio.sleep(0.01)
+    try:
+        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        await serving

@@ -1,0 +1,106 @@
+"""Labels, execution settings and model providers over HTTP."""
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Query
+from pydantic import Field, SecretStr, StrictInt
+
+from openlinear.api.projects import Limit
+from openlinear.api.security import Me, Session
+from openlinear.api.shapes import Items, Label, Provider, Settings, Shape, page_of
+from openlinear.services import labels, paging, preferences, providers
+
+router = APIRouter(prefix="/api")
+
+
+class NewLabel(Shape):
+    name: str
+    color: str = "slate"
+
+
+class LabelChange(Shape):
+    name: str | None = None
+    color: str | None = None
+
+
+class SettingsChange(Shape):
+    parallel_limit: StrictInt | None = None
+    max_batch_size: StrictInt | None = None
+    auto_approve: bool | None = None
+    stop_on_failure: bool | None = None
+    conflict_behavior: str | None = None
+
+
+class Connection(Shape):
+    provider_id: str
+    api_key: SecretStr | None = None
+    base_url: str | None = None
+    models: list[str] = Field(default=[])
+
+
+class ProviderId(Shape):
+    provider_id: str
+
+
+@router.get("/labels", tags=["labels"])
+async def list_labels(
+    session: Session, actor: Me, limit: Limit = paging.LIMIT, cursor: str | None = None
+) -> Items[Label]:
+    return page_of(paging.sliced(await labels.list_labels(session, actor), cursor, limit), Label)
+
+
+@router.post("/labels", status_code=201, tags=["labels"])
+async def create_label(body: NewLabel, session: Session, actor: Me) -> Label:
+    return Label.model_validate(await labels.create_label(session, actor, body.name, body.color))
+
+
+@router.patch("/labels/{label_id}", tags=["labels"])
+async def update_label(label_id: UUID, body: LabelChange, session: Session, actor: Me) -> Label:
+    return Label.model_validate(
+        await labels.update_label(session, actor, label_id, name=body.name, color=body.color)
+    )
+
+
+@router.delete("/labels/{label_id}", status_code=204, tags=["labels"])
+async def delete_label(label_id: UUID, session: Session, actor: Me) -> None:
+    await labels.delete_label(session, actor, label_id)
+
+
+@router.get("/settings", tags=["settings"])
+async def show_settings(session: Session, actor: Me) -> Settings:
+    return Settings.model_validate(await preferences.get_settings(session, actor))
+
+
+@router.patch("/settings", tags=["settings"])
+async def update_settings(body: SettingsChange, session: Session, actor: Me) -> Settings:
+    patch = preferences.SettingsPatch(**body.model_dump(exclude_none=True))  # type: ignore[typeddict-item]
+    return Settings.model_validate(await preferences.update_settings(session, actor, patch))
+
+
+@router.get("/opencode/providers", tags=["providers"])
+async def list_providers(session: Session, actor: Me) -> Items[Provider]:
+    found = await providers.list_providers(session, actor)
+    return Items(items=[Provider.model_validate(provider) for provider in found])
+
+
+@router.post("/opencode/auth", tags=["providers"])
+async def connect(body: Connection, session: Session, actor: Me) -> Provider:
+    """Keep a key. It never comes out; left out, the stored one stays for the same host."""
+    key = body.api_key.get_secret_value() if body.api_key else None
+    return Provider.model_validate(
+        await providers.connect(
+            session, actor, body.provider_id, key, base_url=body.base_url, models=body.models
+        )
+    )
+
+
+@router.delete("/opencode/auth", status_code=204, tags=["providers"])
+async def disconnect(
+    session: Session,
+    actor: Me,
+    body: ProviderId | None = None,
+    provider_id: Annotated[str | None, Query(alias="providerId")] = None,
+) -> None:
+    """The provider is named in the body, or in the query where a client sends no body with DELETE."""
+    await providers.disconnect(session, actor, body.provider_id if body else provider_id or "")

@@ -1,0 +1,90 @@
+"""Runs of tasks over HTTP: started, cancelled, followed, answered."""
+
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Query, Request, Response
+from fastapi.responses import PlainTextResponse
+
+from openlinear.api.projects import Limit
+from openlinear.api.security import Me, Session
+from openlinear.api.shapes import Ask, Diff, Items, LogEntry, Shape
+from openlinear.services import execution, paging
+
+router = APIRouter(prefix="/api/tasks/{task_id}", tags=["runs"])
+Seq = Annotated[int, Query(ge=0, le=2**31 - 1)]
+
+
+class Started(Shape):
+    run_id: UUID
+
+
+class Accepted(Shape):
+    accepted: bool = True
+
+
+class Answer(Shape):
+    """`reply` and `message` for a permission; `answers` or `reject` for a question."""
+
+    reply: str | None = None
+    message: str | None = None
+    answers: list[list[str]] | None = None
+    reject: bool | None = None
+
+
+@router.post("/execute", status_code=202)
+async def execute(task_id: UUID, session: Session, actor: Me) -> Started:
+    return Started(run_id=await execution.execute(session, actor, task_id))
+
+
+@router.post("/cancel", status_code=202)
+async def cancel(task_id: UUID, session: Session, actor: Me) -> Accepted:
+    await execution.cancel(session, actor, task_id)
+    return Accepted()
+
+
+@router.get("/logs")
+async def logs(
+    task_id: UUID,
+    session: Session,
+    actor: Me,
+    *,
+    after: Seq = 0,
+    limit: Limit = paging.MOST,
+    cursor: str | None = None,
+) -> Items[LogEntry]:
+    """Entries of the last run with `seq` greater than `after`, in order."""
+    if cursor is not None:
+        (position,) = paging.decode(cursor, 1)
+        if not (position.isascii() and position.isdigit() and int(position) < 2**31):
+            raise paging.bad_cursor()
+        after = int(position)
+    found = await execution.log(session, actor, task_id, after, limit)
+    return Items(
+        items=[LogEntry.model_validate(entry) for entry in found],
+        next_cursor=paging.encode([str(found[-1].seq)]) if len(found) == limit else None,
+    )
+
+
+@router.get("/diff", response_model=Diff)
+async def diff(task_id: UUID, request: Request, session: Session, actor: Me) -> Diff | Response:
+    """The last run's unified diff: as JSON, or alone for `Accept: text/plain` or `text/x-diff`."""
+    found = await execution.diff(session, actor, task_id)
+    for media_type in ("text/x-diff", "text/plain"):
+        if media_type in request.headers.get("accept", ""):
+            return PlainTextResponse(found.patch, media_type=media_type)
+    return Diff.model_validate(found)
+
+
+@router.get("/asks")
+async def asks(task_id: UUID, session: Session, actor: Me) -> Items[Ask]:
+    """What the run waits for."""
+    found = await execution.asks(session, actor, task_id)
+    return Items(items=[Ask.model_validate(ask) for ask in found])
+
+
+@router.post("/asks/{ask_id}", status_code=202)
+async def answer(task_id: UUID, ask_id: UUID, body: Answer, session: Session, actor: Me) -> Accepted:
+    given: dict[str, Any] = body.model_dump(exclude_none=True)
+    await execution.answer(session, actor, task_id, ask_id, given)
+    return Accepted()

@@ -1,0 +1,176 @@
+"""What goes over the wire: the services' values in camelCase."""
+
+from datetime import date, datetime
+from typing import Any, Generic, TypeVar
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict
+from pydantic.alias_generators import to_camel
+
+from openlinear.services.views import Page, TaskView
+
+T = TypeVar("T")
+
+
+class Shape(BaseModel):
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, from_attributes=True)
+
+
+class Items(Shape, Generic[T]):
+    """A page of a list; `nextCursor` is null on the last."""
+
+    items: list[T]
+    next_cursor: str | None = None
+
+
+def page_of(page: Page[Any], shape: type[T]) -> Items[T]:
+    items = [shape.model_validate(item) for item in page.items]  # type: ignore[attr-defined]
+    return Items[T](items=items, next_cursor=page.next_cursor)
+
+
+class User(Shape):
+    id: UUID
+    name: str
+    username: str
+    email: str
+    avatar_url: str | None
+    github_id: int | None
+
+
+class LoggedIn(Shape):
+    token: str
+    user: User
+
+
+class Project(Shape):
+    id: UUID
+    name: str
+    key: str
+    description: str
+    clone_url: str
+    default_branch: str
+    demo: bool
+    has_credential: bool
+    created_at: datetime
+
+
+class Label(Shape):
+    id: UUID
+    name: str
+    color: str
+
+
+class Execution(Shape):
+    run_id: UUID
+    status: str
+    progress: int
+    message: str
+    error: str | None
+    outcome: str | None
+    user_id: UUID
+    model: str
+    branch: str
+    pr_url: str | None
+    pr_number: int | None
+    additions: int
+    deletions: int
+    files_changed: int
+    tokens_in: int
+    tokens_out: int
+    cost: float
+    started_at: datetime | None
+    ended_at: datetime | None
+    created_at: datetime
+
+
+class Task(Shape):
+    id: UUID
+    project_id: UUID
+    identifier: str
+    title: str
+    description: str
+    status: str
+    order: float
+    priority: str | None
+    labels: list[Label]
+    due_date: date | None
+    agent: str
+    model: str
+    archived: bool
+    created_by: str
+    created_at: datetime
+    updated_at: datetime
+    version: int
+    execution_status: str | None = None
+    execution_progress: int | None = None
+    execution_error: str | None = None
+    branch_name: str | None = None
+    pr_url: str | None = None
+    pr_number: int | None = None
+    execution: Execution | None = None
+
+    @classmethod
+    def of(cls, view: TaskView) -> "Task":
+        """The task with the chief facts of its last run beside it."""
+        task = cls.model_validate(view)
+        run = view.execution
+        if run is not None:
+            task.execution_status, task.execution_progress = run.status, run.progress
+            task.execution_error, task.branch_name = run.error, run.branch
+            task.pr_url, task.pr_number = run.pr_url, run.pr_number
+        return task
+
+
+class LogEntry(Shape):
+    seq: int
+    time: datetime
+    level: str
+    kind: str
+    part: str
+    state: str
+    message: str
+    details: dict[str, Any] | None
+
+
+class FileChange(Shape):
+    path: str
+    additions: int
+    deletions: int
+    binary: bool
+
+
+class Diff(Shape):
+    run_id: UUID | None
+    patch: str
+    files: list[FileChange]
+
+
+class AskOption(Shape):
+    label: str
+    description: str
+
+
+class Ask(Shape):
+    id: UUID
+    run_id: UUID
+    kind: str
+    text: str
+    options: list[AskOption]
+    multiple: bool
+    asked_at: datetime
+
+
+class Settings(Shape):
+    parallel_limit: int
+    max_batch_size: int
+    auto_approve: bool
+    stop_on_failure: bool
+    conflict_behavior: str
+
+
+class Provider(Shape):
+    provider_id: str
+    name: str
+    base_url: str | None
+    models: list[str]
+    connected: bool

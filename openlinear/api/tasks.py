@@ -1,0 +1,84 @@
+"""Tasks over HTTP."""
+
+from datetime import date
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Query
+from pydantic import Field, FiniteFloat
+
+from openlinear.api.projects import Limit
+from openlinear.api.security import Me, Session
+from openlinear.api.shapes import Items, Shape, Task
+from openlinear.services import paging, tasks
+
+router = APIRouter(prefix="/api/tasks", tags=["tasks"])
+
+
+class NewTask(Shape):
+    project_id: UUID
+    title: str
+    description: str = ""
+    priority: str | None = None
+    labels: list[str] = Field(default=[], description="Ids or names of labels that exist.")
+    due_date: date | None = None
+    agent: str = "opencode"
+    model: str = Field("", description="`providerId/modelId`; empty for the default.")
+
+
+class TaskChange(Shape):
+    """Fields that are left out stay. Null clears `priority` and `dueDate`, and means nothing elsewhere."""
+
+    title: str | None = None
+    description: str | None = None
+    priority: str | None = None
+    labels: list[str] | None = None
+    due_date: date | None = None
+    agent: str | None = None
+    model: str | None = None
+    status: str | None = None
+    order: FiniteFloat | None = None
+    archived: bool | None = None
+
+
+CLEARED = ("priority", "due_date")
+
+
+@router.get("")
+async def index(
+    session: Session,
+    actor: Me,
+    *,
+    project_id: Annotated[UUID | None, Query(alias="projectId")] = None,
+    status: str | None = None,
+    label: str | None = None,
+    q: str | None = None,
+    archived: bool = False,
+    limit: Limit = paging.LIMIT,
+    cursor: str | None = None,
+) -> Items[Task]:
+    wanted = tasks.TaskFilter(project_id, status, label, q, archived)
+    page = await tasks.list_tasks(session, actor, wanted, limit=limit, cursor=cursor)
+    return Items(items=[Task.of(task) for task in page.items], next_cursor=page.next_cursor)
+
+
+@router.post("", status_code=201)
+async def create(body: NewTask, session: Session, actor: Me) -> Task:
+    return Task.of(await tasks.create_task(session, actor, tasks.TaskInput(**body.model_dump())))
+
+
+@router.get("/{task_id}")
+async def show(task_id: UUID, session: Session, actor: Me) -> Task:
+    return Task.of(await tasks.task(session, actor, task_id))
+
+
+@router.patch("/{task_id}")
+async def update(task_id: UUID, body: TaskChange, session: Session, actor: Me) -> Task:
+    given = body.model_dump(exclude_unset=True)
+    patch = {name: value for name, value in given.items() if value is not None or name in CLEARED}
+    return Task.of(await tasks.update_task(session, actor, task_id, tasks.TaskPatch(**patch)))  # type: ignore[typeddict-item]
+
+
+@router.delete("/{task_id}", status_code=204)
+async def delete(task_id: UUID, session: Session, actor: Me) -> None:
+    await tasks.delete_task(session, actor, task_id)

@@ -1,0 +1,128 @@
+"""One reader of news per web process: it listens once, reads once, and hands on to all who follow."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from functools import lru_cache
+
+import psycopg
+
+from openlinear import db
+from openlinear.services import feed
+from openlinear.services.feed import News
+from openlinear.settings import get_settings
+
+log = logging.getLogger(__name__)
+
+POLL_SECONDS = 5.0
+"""A hint may get lost; how late its news are then at most."""
+RETRY_SECONDS = 1.0
+BATCH = 500
+BACKLOG = 1000
+"""Batches a follower may be behind before it is let go, to come back and read what it missed."""
+
+
+class Subscription:
+    """Batches of news in their order, unscoped. Ends when its reader stops or it fell too far behind."""
+
+    def __init__(self) -> None:
+        self._queue: asyncio.Queue[list[News] | None] = asyncio.Queue()
+
+    def __aiter__(self) -> "Subscription":
+        return self
+
+    async def __anext__(self) -> list[News]:
+        """The next batch. Safe to cancel and to ask again."""
+        batch = await self._queue.get()
+        if batch is None:
+            raise StopAsyncIteration
+        return batch
+
+    def offer(self, batch: list[News]) -> bool:
+        """Queue a batch; False when too many wait already."""
+        if self._queue.qsize() >= BACKLOG:
+            return False
+        self._queue.put_nowait(batch)
+        return True
+
+    def end(self) -> None:
+        self._queue.put_nowait(None)
+
+
+class NewsReader:
+    """`start` it once; every `subscribe` begins with what is committed from then on."""
+
+    def __init__(self) -> None:
+        self._followers: set[Subscription] = set()
+        self._task: asyncio.Task[None] | None = None
+        self._starting = asyncio.Lock()
+        self.last = 0
+        """The number of the last news handed on."""
+
+    async def start(self) -> None:
+        """Begin to listen. Does nothing where it has begun."""
+        async with self._starting:
+            if self._task is None:
+                async with db.transaction() as session:
+                    self.last = await feed.latest_id(session)
+                self._task = asyncio.create_task(self._serve())
+
+    async def stop(self) -> None:
+        """End, and every subscription with it."""
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+        for follower in self._followers:
+            follower.end()
+
+    @asynccontextmanager
+    async def subscribe(self) -> AsyncIterator[Subscription]:
+        """Follow the news from here on; starts the reader where nobody did."""
+        await self.start()
+        follower = Subscription()
+        self._followers.add(follower)
+        try:
+            yield follower
+        finally:
+            self._followers.discard(follower)
+
+    async def _serve(self) -> None:
+        while True:
+            try:
+                await self._listen()
+            except (psycopg.Error, OSError) as error:
+                log.warning("no news while the database is away: %s", type(error).__name__)
+            except Exception:
+                log.exception("reading news failed; trying again")
+            await asyncio.sleep(RETRY_SECONDS)
+
+    async def _listen(self) -> None:
+        """Listen first, then read: what is committed in between is read, then or later."""
+        url = get_settings().database_url.replace("postgresql+psycopg://", "postgresql://", 1)
+        async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
+            await connection.execute("LISTEN news")
+            while True:
+                await self._read()
+                async for _ in connection.notifies(timeout=POLL_SECONDS, stop_after=1):
+                    pass
+
+    async def _read(self) -> None:
+        """Hand on everything there is after the last news, in batches."""
+        while True:
+            async with db.snapshot() as session:
+                batch = await feed.news(session, self.last, BATCH)
+            if not batch:
+                return
+            self.last = batch[-1].id
+            for follower in [f for f in self._followers if not f.offer(batch)]:
+                self._followers.discard(follower)
+                follower.end()
+
+
+@lru_cache
+def news_reader() -> NewsReader:
+    """This process's reader."""
+    return NewsReader()
