@@ -41,15 +41,11 @@ RING = 64
 
 
 class LiveState(rx.State):
-    """What changes by itself. Its other keys come from `Hub` and from the page itself."""
-
-    project: str = ""
+    """What changes by itself. It has no vars here: its keys come from `Hub`, and from the page itself."""
 
 
 class LogState(rx.State):
-    """The lines of the open task's run, as they happen."""
-
-    run: str = ""
+    """The lines of the open task's run, as they happen; keys of `Hub` as well."""
 
 
 @dataclass(frozen=True, slots=True)
