@@ -24,9 +24,7 @@ class Hook(BuildHookInterface[Any]):
             return
         root = Path(self.root)
         if not (root / ".web" / "openlinear.stamp").exists():
-            raise RuntimeError(
-                "The pages are not built yet: run `make build`, which builds them and the wheel."
-            )
+            raise RuntimeError("The pages are not built yet: run `make build`, which builds both.")
         files = FILES | {f".web/{name}": f"openlinear/_files/web/{name}" for name in PAGES}
         for source, target in files.items():
             build_data["force_include"][str(root / source)] = target

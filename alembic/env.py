@@ -7,10 +7,10 @@ command line has none, so that it opens one here and takes the lock itself.
 from importlib import import_module
 from importlib.util import find_spec
 
+from alembic import context
 from sqlalchemy import Connection
 from sqlmodel import SQLModel
 
-from alembic import context
 from openlinear.migrate import locked
 from openlinear.settings import get_settings
 

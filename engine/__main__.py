@@ -31,7 +31,7 @@ async def work(name: str, product: Product) -> None:
         asyncio.get_running_loop().add_signal_handler(number, asked.put_nowait, number)
     beat = Heartbeat(here, name)
     await beat.once()
-    launch(here, name)
+    await launch(here, name)
     services = [
         asyncio.create_task(serve()) for serve in (here.signals.serve, here.containers.serve, beat.serve)
     ]

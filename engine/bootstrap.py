@@ -34,7 +34,7 @@ async def build(settings: EngineSettings, product: Product) -> World:
     return here
 
 
-def launch(here: World, name: str) -> None:
+async def launch(here: World, name: str) -> None:
     """Begin to take work: first what this worker's predecessor of the same name left, then the queues.
 
     Called on the event loop, which DBOS then runs the workflows on.
@@ -51,7 +51,9 @@ def launch(here: World, name: str) -> None:
     }
     DBOS(config=config)
     DBOS.launch()
-    DBOS.register_queue(
+    await DBOS.register_queue_async(
         RUNS, worker_concurrency=settings.worker_concurrency, polling_interval_sec=settings.queue_poll_seconds
     )
-    DBOS.register_queue(CHECKS, worker_concurrency=8, polling_interval_sec=settings.queue_poll_seconds)
+    await DBOS.register_queue_async(
+        CHECKS, worker_concurrency=8, polling_interval_sec=settings.queue_poll_seconds
+    )

@@ -22,7 +22,9 @@ def default_home() -> Path:
 class EngineSettings(BaseSettings):
     """Read once per process. Durations are seconds unless the name says otherwise."""
 
-    model_config = SettingsConfigDict(env_ignore_empty=True, extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(
+        env_ignore_empty=True, extra="ignore", frozen=True, hide_input_in_errors=True
+    )
 
     database_url: str = ""
     """PostgreSQL. `openlinear up` sets it to the embedded server when it is empty."""
@@ -49,6 +51,8 @@ class EngineSettings(BaseSettings):
     run_total_seconds: float = Field(1800.0, gt=0)
     model_retry_limit: int = Field(5, ge=0)
     """How often the agent may retry the model in a row before the run fails with that reason."""
+    demo_model_pace: float = Field(1.0, ge=0)
+    """How slowly the demo model works, so that a person can watch: 1 is 6 to 10 s a card, 0 is at once."""
     pack_limit_mb: int = Field(512, ge=1)
     worker_concurrency: int = Field(16, ge=1)
     queue_poll_seconds: float = Field(0.05, gt=0)

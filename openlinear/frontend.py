@@ -4,8 +4,10 @@ import fcntl
 import gzip
 import hashlib
 import importlib.metadata
+import json
 import os
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -15,7 +17,7 @@ from pathlib import Path
 from openlinear.errors import StartError
 from openlinear.resources import CHECKOUT, resource
 
-SOURCES = ("openlinear", "assets", "rxconfig.py", "reflex.lock")
+SOURCES = ("openlinear", "assets", "rxconfig.py", "reflex.lock/package-lock.json")
 BUILT = ("build/client", "backend", "routes.json", "reflex.json")
 """What serving needs of Reflex's web folder."""
 
@@ -61,30 +63,47 @@ def build(report: Callable[[str], None] = lambda line: None) -> None:
         stamp = CHECKOUT / ".web" / "openlinear.stamp"
         stamp.unlink(missing_ok=True)
         digest = _digest()
-        lines: list[str] = []
-        builder = subprocess.Popen(
-            [sys.executable, "-m", "reflex", "export", "--frontend-only", "--no-zip"],
-            cwd=CHECKOUT,
-            env=_build_environment(),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        try:
-            assert builder.stdout is not None  # noqa: S101 - it is a pipe, for mypy
-            for line in map(str.strip, builder.stdout):
-                if line:
-                    lines.append(line)
-                    report(line)
-        finally:
-            if builder.poll() is None and sys.exc_info()[0] is not None:
-                builder.terminate()
-            code = builder.wait()
-        if code:
-            raise StartError(f"The frontend could not be built: {' '.join(lines[-4:])[:400]}")
+        with _same_manifest():
+            _export(report)
         _follow_the_page(CHECKOUT / ".web" / "build" / "client")
         stamp.write_text(digest)
+
+
+def _export(report: Callable[[str], None]) -> None:
+    lines: list[str] = []
+    builder = subprocess.Popen(
+        [sys.executable, "-m", "reflex", "export", "--frontend-only", "--no-zip"],
+        cwd=CHECKOUT,
+        env=_build_environment(),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        assert builder.stdout is not None  # noqa: S101 - it is a pipe, for mypy
+        for line in map(str.strip, builder.stdout):
+            if line:
+                lines.append(line)
+                report(line)
+        code = builder.wait()
+    except BaseException:  # Ctrl-C: npm and all that it started end too
+        os.killpg(builder.pid, signal.SIGKILL)
+        builder.wait()
+        raise
+    if code:
+        raise StartError(f"The frontend could not be built: {' '.join(lines[-4:])[:400]}")
+
+
+@contextmanager
+def _same_manifest() -> Iterator[None]:
+    """Reflex writes `reflex.lock/package.json` anew, in any order. Keep a checkout clean of that."""
+    manifest = CHECKOUT / "reflex.lock" / "package.json"
+    before = manifest.read_text() if manifest.exists() else None
+    yield
+    if before is not None and json.loads(manifest.read_text()) == json.loads(before):
+        manifest.write_text(before)
 
 
 def _build_environment() -> dict[str, str]:

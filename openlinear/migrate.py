@@ -5,13 +5,14 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from alembic import command
 from alembic.config import Config
 from dbos import DBOS
 from sqlalchemy import Connection, create_engine, text
 from sqlalchemy.exc import OperationalError
 
-from alembic import command
 from openlinear.resources import resource
+from openlinear.schema import mark
 from openlinear.settings import get_settings
 
 LOCK = 0x6F70656E_6C696E65  # "openline": the advisory lock of this job
@@ -48,6 +49,8 @@ def migrate(url: str) -> None:
         command.upgrade(config, "heads")
         connection.commit()
         DBOS.migrate(url)
+        connection.execute(text(f"COMMENT ON SCHEMA dbos IS '{mark()}'"))
+        connection.commit()
 
 
 def main() -> None:

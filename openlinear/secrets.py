@@ -2,6 +2,7 @@
 
 import base64
 import os
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -36,8 +37,7 @@ def _kept(path: Path) -> str:
 
 def _create(path: Path, value: bytes) -> None:
     """Whole or not at all, and never over one that another start has just made."""
-    part = path.with_suffix(f".{os.getpid()}")
-    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    descriptor, part = tempfile.mkstemp(dir=path.parent)  # nobody else may read it, from the start
     with os.fdopen(descriptor, "wb") as file:
         file.write(value)
         file.flush()
@@ -47,4 +47,4 @@ def _create(path: Path, value: bytes) -> None:
     except FileExistsError:
         pass
     finally:
-        part.unlink()
+        Path(part).unlink()

@@ -70,7 +70,8 @@ class Service:
 
     def _start(self, now: float) -> None:
         self.log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if self.log.exists() and self.log.stat().st_size > LOG_LIMIT:
+        first = self._started == 0.0  # each run of the supervisor begins a log; the one before is kept
+        if self.log.exists() and (first or self.log.stat().st_size > LOG_LIMIT):
             self.log.replace(self.log.with_suffix(".log.1"))
         with self.log.open("ab") as log:
             self.process = self.command.start(log, on_orphan=signal.SIGKILL)

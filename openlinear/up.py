@@ -18,7 +18,7 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
-from openlinear import frontend, processes
+from openlinear import frontend, processes, schema
 from openlinear.embedded import EmbeddedPostgres
 from openlinear.errors import StartError
 from openlinear.say import Say
@@ -31,7 +31,7 @@ READY_SECONDS = 60.0
 LATE_SECONDS = 15.0
 """How long the page may wait for the engine's first sign of life before the start goes on without."""
 TRIES = 3
-"""How often a process may die before the page answers: then the start has failed."""
+"""How often the web server may die before it first answers: then the start has failed."""
 FAREWELLS = {"web server": (signal.SIGTERM, 2.0), "engine": (signal.SIGINT, 7.0)}
 """How each is asked to end, and its seconds. To the engine, SIGINT means that it all ends: it parks
 the sandboxes first."""
@@ -91,8 +91,9 @@ class Up:
         _port_is_free(self.settings.api_host, self.settings.api_port)
         self.env |= ensure_secrets(self.home, self.env)
         self.env["DATABASE_URL"] = self.settings.database_url or self._start_database()
-        with self.say.step("Bringing the database up to date"):
-            self._migrate()
+        if not schema.current(self.env["DATABASE_URL"]):
+            with self.say.step("Bringing the database up to date"):
+                self._migrate()
         if not frontend.current():
             with self.say.step("Building the pages (a minute or two, at the first start only)") as tell:
                 frontend.build(tell)
@@ -131,19 +132,20 @@ class Up:
             raise StartError(f"{_last_line(log) or 'The database could not be migrated.'} (see {log})")
 
     def _wait_ready(self) -> None:
+        """Until the page answers and the engine gives a sign of life. The board runs without one, too."""
+        web, engine = self.services
         began = time.monotonic()
         while True:
             self._tend()
             waited = time.monotonic() - began
             status = _health(self.settings)
-            if status == 200 or (status is not None and waited > LATE_SECONDS):
+            if status == 200:
                 return
-            failed = [service for service in self.services if service.deaths >= TRIES]
-            if failed or waited > READY_SECONDS:
-                service = failed[0] if failed else self.services[0]
-                raise StartError(
-                    f"The {service.name} does not start: {service.last_words()} (see {service.log})"
-                )
+            if status is not None and waited > LATE_SECONDS:
+                self.say.line(f"The engine does not answer yet: {engine.last_words()} (see {engine.log})")
+                return
+            if web.deaths >= TRIES or waited > READY_SECONDS:
+                raise StartError(f"The web server does not start: {web.last_words()} (see {web.log})")
             time.sleep(POLL_SECONDS)
 
     def _prepare_sandbox(self) -> None:

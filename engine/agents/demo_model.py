@@ -8,6 +8,7 @@ it into a sandbox over stdin (`python3 - STATE_FILE PACE`), where nothing of thi
 
 import json
 import os
+import re
 import secrets
 import sys
 import time
@@ -122,7 +123,8 @@ USAGE = """## Usage
 
 ## Tests"""
 
-README_TEST = '''import doctest
+README_TEST = (
+    """import doctest
 import unittest
 
 
@@ -131,17 +133,19 @@ class ReadmeTest(unittest.TestCase):
         failed, tried = doctest.testfile("../README.md", package="tests")
         self.assertEqual(failed, 0)
         self.assertGreater(tried, 0)
-''' + TEST_MAIN
+"""
+    + TEST_MAIN
+)
 
 COMMIT = (
-    "git add cart tests && git -c user.name='Demo model (scripted)' -c user.email=demo-model@openlinear.invalid"
+    "git add cart tests && git -c user.name='Demo model (scripted)' -c user.email=demo@openlinear.invalid"
     " commit -q -m 'Validate discounts' && git log --oneline -1"
 )
 
 SCRIPTS = {
     "Fix rounding in the cart total": Script(
         (
-            read("I will look at how the total is added up.\n", "cart/prices.py", "int(price * quantity * 100)"),
+            read("First, how the total is added up.\n", "cart/prices.py", "int(price * quantity * 100)"),
             read(
                 "`int()` cuts fractions off: 0.29 becomes 28 cents. Now the tests.\n",
                 "tests/test_prices.py",
@@ -162,12 +166,16 @@ SCRIPTS = {
             ),
             unittest("And the tests again.\n"),
         ),
-        "The total is rounded to whole cents now: a sticker for 0.29 costs 0.29. `tests/test_prices.py` holds it.",
+        "The total is rounded to whole cents now: a sticker for 0.29 costs 0.29, and a test holds that.",
     ),
     "Validate discounts": Script(
         (
             read("I will look at the discount first.\n", "cart/discounts.py", "return round("),
-            read("Nothing checks the percentage. Now its tests.\n", "tests/test_discounts.py", "class PercentOffTest"),
+            read(
+                "Nothing checks it. Now its tests.\n",
+                "tests/test_discounts.py",
+                "class PercentOffTest",
+            ),
             edit(
                 "Anything outside 0 to 100 is refused from here on.\n",
                 "cart/discounts.py",
@@ -181,9 +189,9 @@ SCRIPTS = {
                 DISCOUNT_TESTS + TEST_MAIN,
             ),
             unittest("Do they pass?\n"),
-            bash("They do. The card asks for a commit.\n", COMMIT, "Commit the change", "Validate discounts"),
+            bash("They do. Now the commit.\n", COMMIT, "Commit the change", "Validate discounts"),
         ),
-        "`percent_off` raises a ValueError outside 0 to 100, with tests for both ends, and the change is committed.",
+        "`percent_off` raises a ValueError outside 0 to 100, with tests, and that is committed.",
     ),
     "Document usage in the README": Script(
         (
@@ -204,14 +212,14 @@ SCRIPTS = {
 UNKNOWN = (
     f"I am the {LABEL}: not a language model, only a script that knows three cards of the demo project: "
     + "; ".join(SCRIPTS)
-    + ". I have changed nothing. For any other work connect a real model: add a provider's key under Settings,"
-    " choose its model on the card, and press Execute again."
+    + ". I have changed nothing. For any other work connect a real model: add a provider's key under"
+    " Settings, choose its model, and press Execute again."
 )
 
 STRAYED = (
-    f"The last step did not go as my script expects, and as the {LABEL} I cannot improvise. The card may be done"
-    " already, or this is not the demo repository. I stop here. With a key for a real provider under Settings"
-    " the same card runs on a real model."
+    f"The last step did not go as my script expects, and as the {LABEL} I cannot improvise. The card may be"
+    " done already, or this is not the demo repository. I stop here. With a key for a real provider under"
+    " Settings the same card runs on a real model."
 )
 
 
@@ -240,8 +248,8 @@ def answer_to(request: Json, pace: float) -> Iterator[bytes]:
     step: Step | str = next_step(messages) if request.get("tools") else "Demo"
     words = step if isinstance(step, str) else step.say
     time.sleep(0.4 * pace)
-    for word in words.split(" "):
-        yield chunk(MODEL, {"role": "assistant", "content": word if word == words else word + " "})
+    for word in re.findall(r"\S+\s*", words):
+        yield chunk(MODEL, {"role": "assistant", "content": word})
         time.sleep(0.03 * pace)
     if isinstance(step, Step):
         time.sleep(0.3 * pace)

@@ -21,6 +21,7 @@ from engine.git.transport import talk
 from engine.ports import Credential
 
 FETCH_SECONDS = 1800.0
+PACKS = 40
 _PREFIX = "refs/remotes/origin/"
 
 
@@ -55,6 +56,7 @@ class Mirror:
                 held=[held],
                 timeout=FETCH_SECONDS,
             )
+            await consolidate(self.path, held)
             return await self._tip(branch)
 
     async def _tip(self, branch: str) -> str:
@@ -97,6 +99,16 @@ async def create_bare(path: Path, borrow: Path | None = None) -> None:
     fresh.rename(path)
 
 
+async def consolidate(path: Path, held: int) -> None:
+    """Join small packs once there are many, since git looks through each. No object is ever dropped.
+
+    Borrowers keep what they read: their links hold the old packs until `share` replaces them.
+    """
+    if await asyncio.to_thread(lambda: len(list((path / "objects" / "pack").glob("*.pack")))) > PACKS:
+        repack = ("repack", "--quiet", "--geometric=2", "-d", "--no-write-bitmap-index")
+        await git(*repack, git_dir=path, descriptors=[held], timeout=FETCH_SECONDS)
+
+
 def lend_objects(objects: Path, borrow: Path) -> None:
     """Let a repository's objects folder borrow another's. The way is relative, so both may move together."""
     (objects / "info").mkdir(parents=True, exist_ok=True)
@@ -117,7 +129,7 @@ def _clear_stale(path: Path) -> None:
 def _link_packs(source: Path, target: Path) -> None:
     packs = target / "pack"
     packs.mkdir(parents=True, exist_ok=True)
-    for folder in (target, packs):
+    for folder in (target.parent, target, packs):  # whatever the umask: another user reads them
         folder.chmod(0o755)
     for index in source.glob("*.idx"):
         # Git looks for indexes: linked last, a pack is never seen half there.
@@ -125,6 +137,11 @@ def _link_packs(source: Path, target: Path) -> None:
             if not (packs / file.name).exists():
                 file.chmod(0o444)
                 _link(file, packs / file.name)
+    # Packs that were joined: what they held is in the new ones, which git finds when it looks again.
+    for index in packs.glob("*.idx"):
+        if not (source / index.name).exists():
+            index.unlink(missing_ok=True)
+            index.with_suffix(".pack").unlink(missing_ok=True)
 
 
 def _link(file: Path, target: Path) -> None:

@@ -15,7 +15,7 @@ from uuid import UUID
 from engine.errors import RunError
 from engine.git.command import MEBIBYTE, GitError, disk_full, git, plain
 from engine.git.lock import locked
-from engine.git.mirror import Mirror, create_bare, lend_objects
+from engine.git.mirror import Mirror, consolidate, create_bare, lend_objects
 
 _IMPORTS = "refs/openlinear/imports/"
 _RUNS = "refs/openlinear/runs/"
@@ -37,6 +37,7 @@ class Store:
         It is judged in quarantine, where it sees the mirror alone: so it can name nothing of other
         runs. RunError when it is damaged, too large, or reaches beyond `base` and itself.
         """
+        _check_names(base, head, tree)
         await self._create()
         quarantine = self.path / "quarantine" / str(run_id)
         await asyncio.to_thread(_make_quarantine, quarantine, self._mirror.path)
@@ -83,7 +84,7 @@ class Store:
         await ask("rev-parse", "--verify", "--quiet", "--end-of-options", f"{tree}^{{tree}}")
         await ask("merge-base", "--is-ancestor", base, head)
         listing = ("rev-list", "--objects", "--no-object-names", "--end-of-options")
-        new = await ask(*listing, head, tree, f"^{base}")
+        new = await ask(*listing, head, tree, f"^{base}", f"^{base}^{{tree}}")
         for index in (quarantine / "pack").glob("*.idx"):
             with index.open("rb") as content:
                 new -= {line.split(" ")[1] for line in await ask("show-index", stdin=content)}
@@ -106,6 +107,7 @@ class Store:
         An agent's own commits stay; what it left uncommitted goes on top. `author` is (name, email);
         the same arguments always give the same commit.
         """
+        _check_names(base, head, tree)
         await self._create()
         head_tree = (await git("rev-parse", "--verify", f"{head}^{{tree}}", git_dir=self.path)).line
         base_tree = (await git("rev-parse", "--verify", f"{base}^{{tree}}", git_dir=self.path)).line
@@ -118,7 +120,7 @@ class Store:
     async def _commit_tree(
         self, tree: str, parent: str, message: str, author: tuple[str, str], when: datetime
     ) -> str:
-        name, email = (re.sub(r"[\x00-\x1f\x7f<>]+", " ", part).strip(" .,:;'\"")[:200] for part in author)
+        name, email = (re.sub(r"[\x00-\x20\x7f<>]+", " ", part).strip(" .,:;'\"")[:200] for part in author)
         identity = {
             f"GIT_{role}_{key}": value
             for role in ("AUTHOR", "COMMITTER")
@@ -154,6 +156,14 @@ class Store:
         async with locked(self._lock) as held:
             (self.path / f"{name}.lock").unlink(missing_ok=True)  # left by a killed git: the lock is ours
             await git("update-ref", name, sha, git_dir=self.path, descriptors=[held])
+            await consolidate(self.path, held)
+
+
+def _check_names(*names: str) -> None:
+    """Names come out of a sandbox: anything but an object's own could be an option or somebody's ref."""
+    for name in names:
+        if not re.fullmatch(r"[0-9a-f]{40}|[0-9a-f]{64}", name):
+            raise _damaged(GitError(1, "it names an object by something else than its hash"))
 
 
 def _make_quarantine(quarantine: Path, mirror: Path) -> None:

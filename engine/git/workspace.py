@@ -87,8 +87,8 @@ async def collect(
     if finished.exit_code != 0 or not {"head", "tree"} <= facts.keys():
         raise _failed("collected", finished)
     pack_out.flush()
-    changed = pack_out.tell() > 0
-    return Collected(facts["head"][0], facts["tree"][0], changed, tuple(dict.fromkeys(facts.get("note", []))))
+    notes = dict.fromkeys(plain(note, limit=200) for note in facts.get("note", [])[:20])
+    return Collected(facts["head"][0], facts["tree"][0], "changed" in facts, tuple(notes))
 
 
 async def remove(sandbox: Sandbox, box: Box, run_id: UUID) -> None:

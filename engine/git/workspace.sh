@@ -64,15 +64,18 @@ collect() {
     tree=$(git write-tree)
     tell "head $head"
     tell "tree $tree"
-    if [ "$tree" = "$(git rev-parse "$base^{tree}")" ]; then exit 0; fi
-    printf '%s\n' "$head" "$tree" "^$base" |
+    before=$(git rev-parse "$base^{tree}")
+    if [ "$tree" = "$before" ]; then exit 0; fi
+    tell "changed yes"
+    # The base's tree is named too: without a commit to walk from, ^base alone leaves nothing out.
+    printf '%s\n' "$head" "$tree" "^$base" "^$before" |
         git pack-objects --quiet --revs --stdout --no-use-bitmap-index --threads=2
 }
 
 # Files that nobody may read would be left out, some without a word.
 open_up() {
     find . -path ./.git -prune -o -type d ! -perm -0700 -exec chmod u+rwx {} \; \
-        -o -type f ! -perm -0400 -exec chmod u+r {} \;
+        -o -type f ! -perm -0400 -exec chmod u+r {} \; || : # what stays closed, git add will name
 }
 
 fresh_repository() {

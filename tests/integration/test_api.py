@@ -111,7 +111,8 @@ async def test_every_kind_of_error_is_a_problem(
     headers = await bearer(ada)
     is_problem(await api.get("/api/nothing"), 404)
     is_problem(await api.post("/api/nothing/at/all", content=b"x"), 404)
-    is_problem(await api.delete("/api/auth/login"), 405)
+    is_problem(refused := await api.delete("/api/auth/login"), 405)
+    assert refused.headers["allow"] == "POST"
     is_problem(await api.put(f"/api/tasks/{uuid4()}", headers=headers), 405)
     is_problem(await api.get("/api/tasks"), 401)
     is_problem(await api.get(f"/api/tasks/{uuid4()}", headers=headers), 404)

@@ -4,6 +4,7 @@ import asyncio
 
 from sqlalchemy import create_engine, inspect, text
 
+from openlinear import schema
 from openlinear.migrate import migrate
 
 
@@ -30,3 +31,15 @@ def test_migrating_again_changes_nothing(database: str) -> None:
         migrate(database)
         assert set(inspect(connection).get_table_names()) == before
     engine.dispose()
+
+
+def test_a_database_knows_whether_it_is_current(database: str, empty_database: str) -> None:
+    assert schema.current(database)
+    assert not schema.current(empty_database)
+    engine = create_engine(database)
+    with engine.begin() as connection:
+        connection.execute(text("COMMENT ON SCHEMA dbos IS 'openlinear of another version'"))
+    engine.dispose()
+    assert not schema.current(database)
+    migrate(database)
+    assert schema.current(database)

@@ -37,7 +37,7 @@ class Repo:
     url: str
     anonymous: bool = False
     fault: int | str | None = None
-    """An HTTP status to answer, "hang", or "redirect:URL"."""
+    """An HTTP status to answer, "hang", "hang-known" (once the token came), or "redirect:URL"."""
     push_fault: int | None = None
     """An HTTP status for pushes alone."""
 
@@ -152,7 +152,9 @@ class _Handler(BaseHTTPRequestHandler):
         pushing = "git-receive-pack" in self.path
         if repo is None:
             return self._say(404 if password == self.git.token else 401, "Not found\n")
-        if self._faulty(repo, pushing):
+        if repo.fault == "hang-known" and password is not None:
+            repo.fault = "hang"
+        if repo.fault != "hang-known" and self._faulty(repo, pushing):
             return None
         if password != self.git.token and (pushing or not repo.anonymous or password is not None):
             return self._say(401, "No\n")

@@ -4,7 +4,7 @@ A script is a list of turns, chosen by the marker `[[name]]` in the prompt; whic
 the number of tool rounds since that marker, so that parallel sessions and retries work. A request that
 offers no tools asks for a title, and any text will do.
 
-    server.script("fix", Turn(text="Looking.", calls=[Read("a.py")]), Turn(calls=[Edit("a.py", "1", "2")]), Turn("Done."))
+    server.script("fix", Turn("Looking.", [Read("a.py")]), Turn("", [Edit("a.py", "1", "2")]), Turn("Done."))
     server.script("limit", Fail(429, times=2, retry_after=1), Turn("Done."))
 """
 

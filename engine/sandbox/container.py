@@ -1,0 +1,90 @@
+"""What a user's worker container is: its names, limits and hardening, in one place."""
+
+import hashlib
+import json
+from pathlib import Path, PurePosixPath
+from typing import Any
+from uuid import UUID
+
+from docker.types import LogConfig, Mount
+
+from engine.settings import EngineSettings
+
+PORT = "4096/tcp"
+HOST_PORTS = "30000-31000"
+UID = 10001
+HOME = PurePosixPath("/home/opencode")
+PASSWORD_FOLDER = HOME / ".local/share/opencode"
+PASSWORD_FILE = ".server-password"  # noqa: S105 (a file's name)
+KIND = {"app": "openlinear", "component": "opencode-worker"}
+
+
+def labels(settings: EngineSettings) -> dict[str, str]:
+    """What tells this installation's containers, volumes and network from anybody else's."""
+    return {**KIND, "installation": settings.installation}
+
+
+def _suffix(settings: EngineSettings) -> str:
+    return "" if settings.installation == "default" else f"-{settings.installation}"
+
+
+def container_name(settings: EngineSettings, user_id: UUID) -> str:
+    return f"opencode-user-{user_id}{_suffix(settings)}"
+
+
+def network_name(settings: EngineSettings) -> str:
+    return f"openlinear{_suffix(settings)}"
+
+
+def volumes(settings: EngineSettings, user_id: UUID) -> dict[str, PurePosixPath]:
+    """Volume name → where it is mounted.
+
+    `home` holds caches and dotfiles, so that the root can be read-only. `repos` is a volume and not a host
+    folder: workspaces are made and collected inside, the host never reads one.
+    """
+    prefix = "" if settings.installation == "default" else f"{settings.installation}-"
+    targets = {
+        "home": HOME,
+        "auth": PASSWORD_FOLDER,
+        "config": HOME / ".config/opencode",
+        "repos": HOME / "repos",
+    }
+    return {f"{prefix}opencode-{kind}-{user_id}": target for kind, target in targets.items()}
+
+
+def shared_objects(settings: EngineSettings, user_id: UUID) -> Path:
+    return settings.repos.absolute() / "users" / str(user_id) / "objects"
+
+
+def container_spec(settings: EngineSettings, user_id: UUID, image_id: str, network_id: str) -> dict[str, Any]:
+    """Arguments of `containers.create`. The label `spec` changes whenever anything here does."""
+    memory = f"{settings.container_memory_mb}m"
+    spec: dict[str, Any] = {
+        "image": image_id,
+        "name": container_name(settings, user_id),
+        "network": network_id,
+        # The daemon picks a free port of the range: no race. Without the address it is open to the world.
+        "ports": {PORT: ("127.0.0.1", HOST_PORTS)},
+        "mem_limit": memory,
+        "memswap_limit": memory,
+        "cpu_shares": 512,
+        "pids_limit": settings.container_pids,
+        "restart_policy": {"Name": "on-failure", "MaximumRetryCount": 3},
+        "user": f"{UID}:{UID}",
+        "cap_drop": ["ALL"],
+        "security_opt": ["no-new-privileges"],
+        "read_only": True,
+        # `exec`: the agent server unpacks native modules here and loads them.
+        "tmpfs": {"/tmp": "rw,exec,nosuid,nodev,size=256m,mode=1777"},  # noqa: S108 (the container's own)
+        "extra_hosts": {"host.docker.internal": "host-gateway"} if settings.allow_local_remotes else {},
+    }
+    mounts = {name: str(target) for name, target in volumes(settings, user_id).items()}
+    objects = str(shared_objects(settings, user_id))
+    digest = hashlib.sha256(json.dumps([spec, mounts, objects]).encode()).hexdigest()[:16]
+    spec["mounts"] = [
+        *(Mount(target, name, type="volume") for name, target in mounts.items()),
+        Mount(str(HOME / "objects"), objects, type="bind", read_only=True),
+    ]
+    spec["log_config"] = LogConfig(type="json-file", config={"max-size": "5m", "max-file": "2"})
+    spec["labels"] = {**labels(settings), "userId": str(user_id), "spec": digest}
+    return spec

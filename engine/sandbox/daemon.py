@@ -1,0 +1,75 @@
+"""The Docker engine: one client, its calls in threads, its failures said plainly."""
+
+import asyncio
+import os
+import threading
+from collections.abc import Callable
+from typing import Any, ParamSpec, TypeVar
+
+import docker
+from docker.errors import APIError, DockerException
+from docker.utils import parse_host
+
+from engine.errors import RunError
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_UNIX = "http+unix://"
+AWAY = (
+    "The Docker engine does not answer. Start it (`sudo systemctl start docker`, or `scripts/docker-up` on a "
+    "bare Debian machine), and see that this user may reach it (group `docker`)."
+)
+
+
+class Daemon:
+    """Connects at first use, so that an engine which starts later is found."""
+
+    def __init__(self) -> None:
+        self._client: docker.DockerClient | None = None
+        self._connecting = threading.Lock()
+
+    def _connect(self) -> docker.DockerClient:
+        with self._connecting:
+            _ = self.socket_path  # refuses a remote engine
+            if self._client is None:
+                self._client = docker.from_env(timeout=60)
+            return self._client
+
+    @property
+    def socket_path(self) -> str:
+        """The engine's Unix socket. A remote engine could not mount this machine's folders anyway."""
+        host: Any = parse_host(os.environ.get("DOCKER_HOST"))
+        if not host.startswith(_UNIX):
+            raise RunError("DOCKER_HOST must name a Docker engine on this machine (unix:///...).", "sandbox")
+        return str(host.removeprefix(_UNIX))
+
+    async def client(self) -> docker.DockerClient:
+        return await self.call(self._connect)
+
+    async def call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run one blocking call of the SDK. An engine that is away is a RunError; its refusals pass."""
+        try:
+            return await asyncio.to_thread(function, *args, **kwargs)
+        except APIError:
+            raise
+        except (DockerException, OSError) as error:  # the SDK's transport errors are OSErrors
+            raise RunError(AWAY, "sandbox") from error
+
+    async def problem(self) -> str | None:
+        """Why the engine cannot be used, with the cure; None when it answers."""
+        try:
+            client = await self.client()
+            await self.call(client.ping)
+        except RunError as error:
+            return error.reason
+        except APIError as error:
+            return refusal("answer", error).reason
+        return None
+
+
+def refusal(what: str, error: APIError) -> RunError:
+    """An APIError as a reason: `what` could not be done, and what the engine said."""
+    said: Any = error.explanation or error
+    text = " ".join(str(said).split())[:400]
+    return RunError(f"Docker could not {what}: {text}", "disk" if "no space left" in text else "sandbox")

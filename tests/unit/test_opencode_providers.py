@@ -1,0 +1,85 @@
+"""What OpenCode is told of providers, and how tool calls are named."""
+
+from pathlib import PurePosixPath
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from engine.agents.opencode_providers import provider_config, store
+from engine.agents.opencode_tools import edited_paths, title_of
+from engine.errors import RunError
+from engine.ports import Box, Finished, ProviderKey
+
+FOLDER = PurePosixPath("/work/run")
+BOX = Box(uuid4(), "http://127.0.0.1:1", "password", FOLDER, FOLDER)
+
+
+class Recorder:
+    """A sandbox in which every command ends at once, with this exit code."""
+
+    def __init__(self, exit_code: int) -> None:
+        self.exit_code = exit_code
+        self.argv: list[str] = []
+        self.stdin = b""
+
+    async def exec(self, box: Box, argv: list[str], *, stdin: bytes, **_: Any) -> Finished:
+        self.argv, self.stdin = argv, stdin
+        return Finished(self.exit_code, b"", b"it quotes the-secret-key")
+
+
+def test_a_compatible_endpoint_has_its_address_and_models() -> None:
+    entry = provider_config(ProviderKey("acme", "k", "http://models.example/v1", ("small", "large")))
+    assert entry is not None
+    assert entry["npm"] == "@ai-sdk/openai-compatible"
+    assert entry["options"] == {"baseURL": "http://models.example/v1"}
+    assert list(entry["models"]) == ["small", "large"]
+
+
+@pytest.mark.parametrize("provider", ["anthropic", "openai"])
+def test_a_known_provider_needs_a_key_alone(provider: str) -> None:
+    entry = provider_config(ProviderKey(provider, "k"))
+    assert entry is not None
+    assert entry["npm"] == f"@ai-sdk/{provider}"
+    assert entry["models"]
+    named = provider_config(ProviderKey(provider, "k", models=("newer",)))
+    assert named is not None
+    assert list(named["models"]) == ["newer"]
+
+
+def test_an_unknown_provider_without_an_address_is_left_out() -> None:
+    assert provider_config(ProviderKey("acme", "k")) is None
+
+
+async def test_keys_travel_over_stdin_alone_and_stay_out_of_errors() -> None:
+    sandbox: Any = Recorder(1)
+    with pytest.raises(RunError) as failed:
+        await store(sandbox, BOX, [ProviderKey("openai", "the-secret-key")], demo=False, pace=0)
+    assert b"the-secret-key" in sandbox.stdin
+    assert "the-secret-key" not in str(sandbox.argv)
+    assert "the-secret-key" not in str(failed.value)
+    assert failed.value.kind == "sandbox"
+
+
+@pytest.mark.parametrize(
+    ("tool", "given", "title"),
+    [
+        ("edit", {"filePath": "/work/run/src/app.py"}, "edit src/app.py"),
+        ("read", {"filePath": "README.md"}, "read README.md"),
+        ("read", {"filePath": "/etc/passwd"}, "read /etc/passwd"),
+        ("bash", {"command": "pytest -q\nrm x", "description": "Tests"}, "run pytest -q"),
+        ("grep", {"pattern": "def total"}, "search def total"),
+        ("todowrite", {"todos": []}, "plan"),
+        ("write", {}, "write"),
+        ("some_mcp_tool", {"query": "weather"}, "some_mcp_tool weather"),
+    ],
+)
+def test_titles_are_short(tool: str, given: dict[str, Any], title: str) -> None:
+    assert title_of(tool, given, FOLDER) == title
+
+
+def test_a_patch_names_every_file() -> None:
+    files = [{"filePath": "/work/run/a.py"}, {"filePath": "/work/run/b.py", "movePath": "/work/run/c.py"}]
+    assert edited_paths("apply_patch", {}, {"files": files}, FOLDER) == ["a.py", "c.py"]
+    assert edited_paths("write", {"filePath": "/work/run/d.py"}, {}, FOLDER) == ["d.py"]
+    assert edited_paths("bash", {"command": "touch e.py"}, {}, FOLDER) == []
