@@ -49,18 +49,18 @@ app = rx.App(
 app.register_lifespan_task(api_lifespan)
 app.register_lifespan_task(live)
 app.add_page(home_page, route="/", title="OpenLinear", on_load=ProjectsState.to_last)
-app.add_page(login_page, route="/login", title="Log in – OpenLinear")
-app.add_page(register_page, route="/register", title="Register – OpenLinear")
+app.add_page(login_page, route="/login", title="Log in · OpenLinear")
+app.add_page(register_page, route="/register", title="Register · OpenLinear")
 app.add_page(
     projects_page,
     route="/projects",
-    title="Projects – OpenLinear",
+    title="Projects · OpenLinear",
     on_load=[ShellState.load, ProjectsState.load],
 )
 app.add_page(
     settings_page,
     route="/settings",
-    title="Settings – OpenLinear",
+    title="Settings · OpenLinear",
     on_load=[ShellState.load, SettingsState.load],
 )
 app.add_page(

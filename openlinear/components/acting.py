@@ -28,7 +28,7 @@ def token_of(state: rx.State) -> str:
     return cookies[COOKIE].value
 
 
-class Personal(rx.State, mixin=True):
+class Personal(rx.State, mixin=True):  # type: ignore[call-arg]
     """A state that belongs to one person: it starts anew when another one acts through it."""
 
     _owner: str = ""

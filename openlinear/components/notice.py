@@ -2,7 +2,7 @@
 
 import reflex as rx
 
-from openlinear.components.ui import icon_button
+from openlinear.components.ui import icon_button, link
 
 
 class NoticeState(rx.State):
@@ -36,9 +36,13 @@ def notice(on_undo: rx.EventHandler) -> rx.Component:
                     NoticeState.undo != "",
                     rx.el.button("Undo", class_name="btn", on_click=on_undo(NoticeState.undo)),
                 ),
+                rx.cond(
+                    NoticeState.text.contains("Settings"),
+                    link("Open settings", href="/settings", class_name="btn", on_click=NoticeState.close),
+                ),
                 icon_button("x", "Dismiss", on_click=NoticeState.close),
                 class_name="toast " + NoticeState.kind,
-                key=NoticeState.number.to(str),
+                key=NoticeState.number,
                 role="status",
             ),
             class_name="toasts",

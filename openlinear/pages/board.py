@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator
 from typing import Any
-from uuid import UUID
 
 import reflex as rx
 
@@ -12,7 +11,8 @@ from openlinear.components.card import task_card
 from openlinear.components.cards import Card, Column, card_of
 from openlinear.components.notice import NoticeState, notice
 from openlinear.live import LiveState, hub
-from openlinear.pages.task import PanelState, task_panel
+from openlinear.pages.panel import task_panel
+from openlinear.pages.task import PanelState
 from openlinear.services import execution, feed, tasks
 from openlinear.services.errors import NotFound, ServiceError
 from openlinear.services.views import BoardView
@@ -253,7 +253,7 @@ def board_page() -> rx.Component:
         shell.banners(LIVE, BoardState.reread),
         rx.el.div(
             rx.match(
-                rx.cond(BoardState.missing, "missing", rx.cond(BoardState.project_id == "", "bones", "board")),
+                rx.cond(BoardState.missing, "missing", rx.cond(BoardState.project_id, "board", "bones")),
                 ("missing", _missing()),
                 ("bones", _bones()),
                 ui.Board.create(
@@ -264,7 +264,7 @@ def board_page() -> rx.Component:
                     class_name="board",
                 ),
             ),
-            task_panel(BoardState.project_id, BoardState.execute, BoardState.cancel, BoardState.remove),
+            task_panel(BoardState.project_id, BoardState.demo, BoardState.execute, BoardState.cancel, BoardState.remove),
             class_name="stage-body",
         ),
         notice(BoardState.restore),

@@ -77,7 +77,7 @@ def projects_page() -> rx.Component:
         rx.el.main(
             rx.cond(ProjectsState.ready & ProjectsState.offered, _demo()),
             rx.cond(
-                shell.ShellState.places.length() > 0,
+                shell.ShellState.places,
                 rx.el.section(
                     rx.el.h2("Yours"),
                     rx.el.div(rx.foreach(shell.ShellState.places, _row), class_name="rows"),
