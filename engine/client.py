@@ -12,6 +12,7 @@ from uuid import UUID
 
 from dbos import DBOSClient, EnqueueOptions
 from sqlalchemy import func, select, text
+from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
@@ -232,7 +233,7 @@ class Engine:
         rows = await session.execute(
             select(Run)
             .where(col(Run.task_id).in_(task_ids))
-            .distinct(col(Run.task_id))
+            .ext(distinct_on(col(Run.task_id)))
             .order_by(col(Run.task_id), col(Run.created_at).desc())
         )
         return {run.task_id: _view(RunView, run) for run in rows.scalars()}

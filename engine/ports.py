@@ -169,7 +169,8 @@ class Agent(Protocol):
         """What happened and happens, from the start, then live, until closed by the caller.
 
         Begins with what the session already holds (messages, open asks, status), then follows the
-        stream without a gap. `seen` maps a text part to the offset (as text) recorded so far.
+        stream without a gap. `seen` maps a text part to the offset (as text) recorded so far, and
+        an ask that is open in the caller's books to `asked`, so that it is told `answered` if it was.
         Reconnects by itself; raises RunError when the agent is gone.
         """
 

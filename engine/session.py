@@ -64,7 +64,7 @@ class _Turn:
 
     async def follow(self) -> None:
         """Record events in batches as they come, until the turn ends."""
-        seen = await self._recorder.text_offsets()
+        seen = await self._recorder.text_offsets() | await self._open_asks()
         async for batch in _batches(self._agent.events(self._box, self._session, seen)):
             self._alive = time.monotonic()
             ending = next((event for event in batch if event.kind in ("idle", "error")), None)
@@ -142,6 +142,14 @@ class _Turn:
         query = select(Ask).where(col(Ask.run_id) == self._run.id, col(Ask.part) == part)
         found: Ask | None = (await session.execute(query)).scalar_one_or_none()
         return found
+
+    async def _open_asks(self) -> dict[str, str]:
+        """What is still open in our books, so that the agent can say what was settled meanwhile."""
+        async with self._world.database.transaction() as session:
+            query = select(col(Ask.part)).where(
+                col(Ask.run_id) == self._run.id, col(Ask.settled_at).is_(None)
+            )
+            return dict.fromkeys((await session.execute(query)).scalars(), "asked")
 
     async def answers(self) -> None:
         """Hand each answer that a person gives to the agent, as soon as it is there."""

@@ -31,6 +31,12 @@ RECONNECT_SECONDS = 20.0
 TAKE_UP_SECONDS = 15.0
 """How long a prompt may take to show up among the session's messages."""
 NEVER = float("inf")
+HOUSE_RULES = (
+    "Where the repository has an AGENTS.md, read it first and follow it. Work in the current folder alone. "
+    "Do not push: what you leave in the folder is committed and pushed for you."
+)
+"""OpenCode runs with `OPENCODE_DISABLE_PROJECT_CONFIG`, since a repository's own config can load plugins and
+point a provider, and so the user's key, elsewhere. AGENTS.md, harmless text, would be left out with it."""
 
 
 class OpenCode:
@@ -66,6 +72,7 @@ class OpenCode:
                 f"/session/{session.id}/prompt_async",
                 {
                     "messageID": f"msg_{digest}",
+                    "system": HOUSE_RULES,
                     "model": {"providerID": model.provider, "modelID": model.model},
                     "parts": [{"id": f"prt_{digest}", "type": "text", "text": text}],
                 },

@@ -5,19 +5,17 @@ connection) and what the stream brings (`feed`); whatever was said before is rec
 Text is kept in buffers until `flush`, so that many small deltas become one event.
 """
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 from engine.agents.opencode_errors import ABORTED, class_of_message, failure, first_line
-from engine.agents.opencode_tools import edited_paths, title_of, trimmed
+from engine.agents.opencode_tools import edited_paths, storable, title_of, trimmed
 from engine.ports import AgentEvent, Session
 
 Json = Mapping[str, Any]
 OUTPUT_LIMIT = 4096
 PIECE_LIMIT = 32_768
 BROKEN_OFF = "The model's answer broke off before its end."
-_LONE = re.compile("[\ud800-\udfff]")
 _TextKind = Literal["text", "reasoning"]
 
 
@@ -151,7 +149,7 @@ class Reader:
         return []
 
     def _on_text(self, part: Json, live: bool) -> None:
-        text = _mended(part.get("text") or "")
+        text = storable(part.get("text") or "")
         if live and not text and not (part.get("time") or {}).get("end"):
             self._streams[part["id"]], self._kinds[part["id"]] = 0, part["type"]
             return
@@ -165,7 +163,7 @@ class Reader:
         text = self._halves.pop(part, "") + body["delta"]
         if text and "\ud800" <= text[-1] <= "\udbff":
             self._halves[part], text = text[-1], text[:-1]
-        text = _mended(text)
+        text = storable(text)
         self._add(part, self._kinds[part], text, self._streams[part])
         self._streams[part] += len(text)
 
@@ -255,7 +253,7 @@ class Reader:
         return []
 
     def _on_permission(self, ask: Json) -> list[AgentEvent]:
-        patterns = [str(pattern) for pattern in ask.get("patterns") or ()]
+        patterns = [storable(str(pattern)) for pattern in ask.get("patterns") or ()]
         details = {"ask": "permission", "permission": ask["permission"], "patterns": patterns}
         details["metadata"] = trimmed(ask.get("metadata") or {}, OUTPUT_LIMIT)
         words = {
@@ -271,9 +269,10 @@ class Reader:
         )
 
     def _on_question(self, ask: Json) -> list[AgentEvent]:
-        details = {"ask": "question", "questions": ask["questions"]}
+        questions = trimmed(ask["questions"], OUTPUT_LIMIT)
+        details = {"ask": "question", "questions": questions}
         self.open_asks.add(ask["id"])
-        text = "\n".join(str(question["question"]) for question in ask["questions"])
+        text = "\n".join(str(question["question"]) for question in questions)
         return self._new(AgentEvent("ask", ask["id"], "asked", text, details))
 
     def _answered(self, ask: str, details: Json) -> list[AgentEvent]:
@@ -308,10 +307,3 @@ def _turn_over(message: Json) -> bool:
     if info.get("error") or info.get("finish") not in (None, "tool-calls", "unknown"):
         return True
     return any(part["type"] == "tool" and part["state"]["status"] == "error" for part in message["parts"])
-
-
-def _mended(text: str) -> str:
-    """Surrogate pairs joined, lone halves replaced: JSON may hold them, UTF-8 and the database may not."""
-    if not _LONE.search(text):
-        return text
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

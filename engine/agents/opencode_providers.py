@@ -15,6 +15,7 @@ from engine.agents import demo_cards, demo_model
 from engine.errors import RunError
 from engine.ports import Box, ProviderKey, Sandbox
 
+SCHEMA = "https://opencode.ai/config.json"
 COMPATIBLE = "@ai-sdk/openai-compatible"
 KNOWN: dict[str, tuple[str, tuple[str, ...]]] = {
     "anthropic": ("@ai-sdk/anthropic", ("claude-opus-4-5", "claude-sonnet-4-5", "claude-haiku-4-5")),
@@ -73,7 +74,13 @@ if wanted["demo"]:
     wanted["keys"]["demo"] = state["key"]
 with open(data / ".openlinear.lock", "w") as lock:
     fcntl.flock(lock, fcntl.LOCK_EX)
-    auth = {name: entry for name, entry in load(data / "auth.json").items() if entry.get("type") != "api"}
+    before = load(data / "auth.json")
+    providers = load(config / "openlinear.json").get("provider", {})
+    if not wanted["demo"] and "demo" in before and "demo" in providers:
+        # Another run of this user may be about to open its session with it.
+        wanted["keys"]["demo"] = before["demo"]["key"]
+        wanted["config"]["provider"]["demo"] = providers["demo"]
+    auth = {name: entry for name, entry in before.items() if entry.get("type") != "api"}
     auth.update({name: {"type": "api", "key": key} for name, key in wanted["keys"].items()})
     write(data / "auth.json", auth)
     write(config / "openlinear.json", wanted["config"])
@@ -109,10 +116,12 @@ def demo_config() -> dict[str, Any]:
 
 async def store(sandbox: Sandbox, box: Box, keys: Sequence[ProviderKey], *, demo: bool, pace: float) -> None:
     """Make exactly these providers known, and the demo model beside them when `demo` says so."""
+    keys = [key for key in keys if key.provider != demo_cards.PROVIDER]
     entries = {key.provider: provider_config(key) for key in keys}
     wanted: dict[str, Any] = {
         "keys": {key.provider: key.api_key for key in keys},
-        "config": {"provider": {name: entry for name, entry in entries.items() if entry}},
+        # OpenCode rewrites a file that does not name its schema.
+        "config": {"$schema": SCHEMA, "provider": {name: entry for name, entry in entries.items() if entry}},
         "demo": demo,
         "demo_state": DEMO_STATE,
     }

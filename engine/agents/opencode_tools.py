@@ -1,5 +1,6 @@
 """OpenCode's tool calls, said briefly for a person."""
 
+import re
 from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import Any
@@ -7,12 +8,27 @@ from typing import Any
 Json = Mapping[str, Any]
 
 
+_UNSTORABLE = re.compile("[\0\ud800-\udfff]")
+
+
+def storable(text: str) -> str:
+    """The text with surrogate pairs joined, and NUL and lone halves replaced, one for one.
+
+    JSON may hold them; UTF-8 and the database may not.
+    """
+    if not _UNSTORABLE.search(text):
+        return text
+    joined = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return joined.replace("\0", "\N{REPLACEMENT CHARACTER}")
+
+
 def trimmed(value: Any, limit: int) -> Any:
-    """A copy whose strings are cut to `limit` characters, with a note on what was left out."""
-    if isinstance(value, str) and len(value) > limit:
-        return f"{value[:limit]}\n[{len(value) - limit} more characters]"
+    """A storable copy whose strings are cut to `limit` characters, with a note on what was left out."""
+    if isinstance(value, str):
+        cut = f"\n[{len(value) - limit} more characters]" if len(value) > limit else ""
+        return storable(value[:limit]) + cut
     if isinstance(value, Mapping):
-        return {str(key): trimmed(item, limit) for key, item in value.items()}
+        return {storable(str(key)): trimmed(item, limit) for key, item in value.items()}
     if isinstance(value, list):
         return [trimmed(item, limit) for item in value]
     return value
@@ -50,7 +66,7 @@ def title_of(tool: str, given: Json, directory: PurePosixPath) -> str:
     about = next((str(given[name]) for name in names if given.get(name)), "").strip()
     if "filePath" in names or "path" in names:
         about = relative(about, directory) if about else ""
-    return f"{verb} {about.split(chr(10), 1)[0][:120]}".strip()
+    return f"{verb} {storable(about).split(chr(10), 1)[0][:120]}".strip()
 
 
 def edited_paths(tool: str, given: Json, metadata: Json, directory: PurePosixPath) -> list[str]:

@@ -18,6 +18,7 @@ BOX = "OPENLINEAR_BOX"
 _INSIDE_HOME = PurePosixPath("/home/opencode")
 _INSIDE_LIBRARY = PurePosixPath("/run/opencode")
 _INSIDE_BINARY = PurePosixPath("/run/opencode-server")
+_INSIDE_OBJECTS = PurePosixPath("/run/objects")
 _PASSED_ON = (
     *("LANG", "LC_ALL", "TZ", "SSL_CERT_FILE", "SSL_CERT_DIR", "NODE_EXTRA_CA_CERTS", "GIT_SSL_CAINFO"),
     *("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy"),
@@ -67,7 +68,7 @@ class Cell:
 
     @property
     def objects(self) -> PurePosixPath:
-        return self.home / "objects" if self.bwrap else PurePosixPath(self.shared)
+        return _INSIDE_OBJECTS if self.bwrap else PurePosixPath(self.shared)
 
     @property
     def library(self) -> PurePosixPath:
@@ -78,23 +79,15 @@ class Cell:
         return f"{BOX}={self.user_id}".encode()
 
     def make(self) -> None:
-        """Make the folders. Under root they belong to the worker user, so that they need not be root's."""
-        made = [
-            *(self.host_home, self.host_home / "repos", self.folder / "tmp"),
-            *(self.host_home / path for path in (".local", ".local/share", ".local/share/opencode")),
-            *(self.host_home / path for path in (".config", ".config/opencode", ".cache")),
-        ]
+        """Make the folders. Whatever lies in `home` and `tmp` is made from inside: were it made from here,
+        a link planted there would lead the engine, which may be root, to any place.
+        """
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.shared.mkdir(parents=True, exist_ok=True)
-        for path in made:
+        for path in (self.host_home, self.folder / "tmp"):
             path.mkdir(exist_ok=True, mode=0o700)
-            self.own(path)
-        if self.bwrap:
-            (self.host_home / "objects").mkdir(exist_ok=True)
-
-    def own(self, path: Path) -> None:
-        if self.drops_root:
-            os.chown(path, UID, UID, follow_symlinks=False)
+            if self.drops_root:
+                os.chown(path, UID, UID)
 
     @property
     def drops_root(self) -> bool:
@@ -146,5 +139,5 @@ class Cell:
             # Named, or it is made for its owner alone.
             *("--dir", str(_INSIDE_HOME.parent)),
             *("--bind", str(self.host_home), str(_INSIDE_HOME)),
-            *("--ro-bind", str(self.shared), str(_INSIDE_HOME / "objects")),
+            *("--ro-bind", str(self.shared), str(_INSIDE_OBJECTS)),
         ]

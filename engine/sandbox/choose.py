@@ -31,7 +31,7 @@ async def _decided(settings: EngineSettings) -> Kind:
         stored = None
     if stored in ("docker", "process"):
         return "docker" if stored == "docker" else "process"
-    kind: Kind = "docker" if await Daemon().answers() else "process"
+    kind: Kind = "process" if await Daemon().problem() else "docker"
     await asyncio.to_thread(settings.openlinear_home.mkdir, parents=True, exist_ok=True)
     partial = path.with_name(f".sandbox.{os.getpid()}")
     partial.write_text(json.dumps({"sandbox": kind}) + "\n")

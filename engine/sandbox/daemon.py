@@ -56,12 +56,16 @@ class Daemon:
         except (DockerException, OSError) as error:  # the SDK's transport errors are OSErrors
             raise RunError(AWAY, "sandbox") from error
 
-    async def answers(self) -> bool:
+    async def problem(self) -> str | None:
+        """Why the engine cannot be used, with the cure; None when it answers."""
         try:
             client = await self.client()
-            return bool(await self.call(client.ping))
-        except (RunError, APIError):
-            return False
+            await self.call(client.ping)
+        except RunError as error:
+            return error.reason
+        except APIError as error:
+            return refusal("answer", error).reason
+        return None
 
 
 def refusal(what: str, error: APIError) -> RunError:

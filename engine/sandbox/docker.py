@@ -17,7 +17,7 @@ from engine.errors import RunError
 from engine.ports import Box, BoxState, Finished, Report
 from engine.sandbox import container as spec
 from engine.sandbox import docker_exec, image
-from engine.sandbox.daemon import AWAY, Daemon, refusal
+from engine.sandbox.daemon import Daemon, refusal
 from engine.sandbox.docker_network import workers_network
 from engine.sandbox.docker_state import Watch
 from engine.sandbox.helper import spawn_argv
@@ -43,9 +43,7 @@ class DockerSandbox:
         return spec.shared_objects(self._settings, user_id)
 
     async def check(self) -> str | None:
-        if not await self._daemon.answers():
-            return AWAY
-        return await image.missing(self._settings, self._daemon)
+        return await self._daemon.problem() or await image.missing(self._settings, self._daemon)
 
     # -- lifecycle ------------------------------------------------------------------------------
 
@@ -103,12 +101,15 @@ class DockerSandbox:
 
     async def _woken(self, container: Any, user_id: UUID, report: Report) -> Box:
         if container.status == "paused":
-            await self._daemon.call(container.unpause)
+            with contextlib.suppress(APIError):  # woken by another meanwhile; else it does not get ready
+                await self._daemon.call(container.unpause)
+            await self._daemon.call(container.reload)
         elif container.status not in {"running", "restarting"}:
             async with self._starts:
                 await report("Starting your container")
                 await self._give_password(container, user_id)
                 await self._start(container)
+                await self._daemon.call(container.reload)
                 return await self._box(container, user_id)
         return await self._box(container, user_id)
 

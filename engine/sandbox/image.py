@@ -13,7 +13,7 @@ from docker.errors import APIError, ImageNotFound
 
 from engine.errors import RunError
 from engine.ports import Report
-from engine.sandbox.daemon import AWAY, Daemon, refusal
+from engine.sandbox.daemon import Daemon, refusal
 from engine.settings import EngineSettings
 
 DEFAULT_IMAGE = "opencode-worker:latest"
@@ -41,11 +41,10 @@ def _base_image_script() -> Path:
 
 
 def context_hash(folder: Path) -> str:
-    """Names what the image is built from: paths, modes and contents."""
+    """Names what the image is built from: paths and contents. Modes are the Dockerfile's own."""
     digest = hashlib.sha256()
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-        executable = os.access(path, os.X_OK)
-        digest.update(f"{path.relative_to(folder)}\0{executable}\0".encode())
+        digest.update(f"{path.relative_to(folder)}\0".encode())
         digest.update(hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()[:16]
 
@@ -81,8 +80,8 @@ async def ensure_image(settings: EngineSettings, report: Report) -> str | None:
     Only the default tag is built. Any other is somebody's own image: pulled when absent, used as it is.
     """
     daemon = Daemon()
-    if not await daemon.answers():
-        return AWAY
+    if problem := await daemon.problem():
+        return problem
     try:
         if settings.opencode_image != DEFAULT_IMAGE:
             return await _pulled(daemon, settings.opencode_image, report)
@@ -127,6 +126,7 @@ async def _based(daemon: Daemon, report: Report) -> str | None:
         )
     await report(f"No image registry answers: making {BASE_IMAGE} from Debian's packages (about a minute)")
     script = await asyncio.create_subprocess_exec(
+        "bash",
         _base_image_script(),
         "--no-pull",
         BASE_IMAGE,
@@ -143,7 +143,7 @@ async def _based(daemon: Daemon, report: Report) -> str | None:
 async def _pull_base(daemon: Daemon) -> bool:
     """Whether a registry delivered it. One that keeps silent is not waited for."""
     api: Any = (await daemon.client()).api
-    repository, tag = BASE_IMAGE.split(":")
+    repository, _, tag = BASE_IMAGE.rpartition(":")
     try:
         pull = await asyncio.wait_for(
             daemon.call(api.pull, repository, tag=tag, stream=True, decode=True), PULL_PATIENCE

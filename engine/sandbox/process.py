@@ -29,6 +29,14 @@ from engine.settings import EngineSettings
 START_TIMEOUT = 90.0
 ANSWER_TIMEOUT = 30.0
 MARKER = "OPENLINEAR_EXEC"
+_PREPARE = """
+set -e
+umask 077
+mkdir -p "$HOME/repos" "$HOME/.local/share/opencode"
+cd "$HOME/.local/share/opencode"
+rm -rf .server-password
+cat >.server-password
+"""
 
 
 async def _silent(_: str) -> None:
@@ -97,22 +105,25 @@ class ProcessSandbox:
         async with self._starts:
             await report("Starting the agent server")
             await asyncio.to_thread(reap, cell.marker)
+            await self._prepare(cell)
             for _ in range(3):
-                record = await asyncio.to_thread(self._launch_server, cell)
+                record = await asyncio.to_thread(self._launch, cell)
                 if await _listens(cell, record):
                     return record
                 await asyncio.to_thread(reap, cell.marker)
         said = _log(cell).read_text(errors="replace").split()
         raise RunError(f"The agent server did not start: {' '.join(said)[-400:]}", "agent_crash")
 
-    def _launch_server(self, cell: Cell) -> daemon.Record:
+    async def _prepare(self, cell: Cell) -> None:
+        """Give the server its password as a file, written from inside as the worker user."""
         password = server_password(self._settings, cell.user_id, "process")
-        secret = cell.host_home / ".local/share/opencode/.server-password"
-        secret.unlink(missing_ok=True)
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
-        with os.fdopen(os.open(secret, flags, 0o600), "w") as file:
-            file.write(password)
-        cell.own(secret)
+        argv, env = cell.argv(["bash", "-c", _PREPARE], cell.home), cell.environment()
+        output = Output(None, 1 << 16)
+        if await run(argv, env, cell.host_home, password.encode(), output) != 0:
+            said = " ".join(output.stderr.decode(errors="replace").split())[-400:]
+            raise RunError(f"The sandbox could not be prepared: {said}", "sandbox")
+
+    def _launch(self, cell: Cell) -> daemon.Record:
         port = _free_port()
         env = cell.environment({"OPENCODE_HOSTNAME": "127.0.0.1", "OPENCODE_PORT": str(port)})
         argv = cell.argv(["bash", f"{cell.library}/entrypoint"], cell.home)

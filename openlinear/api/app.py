@@ -7,6 +7,7 @@ from fastapi import FastAPI, Request
 from fastapi.middleware.cors import CORSMiddleware
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from openlinear import db, engine_client
 from openlinear.api import auth, events, health, preferences, problems, projects, runs, tasks
@@ -14,6 +15,7 @@ from openlinear.api.limits import BodyLimit
 from openlinear.newsreader import news_reader
 from openlinear.settings import get_settings
 
+REST = "/api/{rest:path}"
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 
 
@@ -42,7 +44,7 @@ def create_api() -> FastAPI:
     problems.install(app)
     for module in (auth, projects, runs, tasks, preferences, events, health):
         app.include_router(module.router)
-    app.add_api_route("/api/{rest:path}", _nothing, methods=METHODS, include_in_schema=False)
+    app.add_api_route(REST, _nothing, methods=METHODS, include_in_schema=False)
     app.add_middleware(BodyLimit)
     origin = get_settings().cors_origin
     if origin:
@@ -57,10 +59,30 @@ def create_api() -> FastAPI:
     return app
 
 
+def beside(pages: ASGIApp) -> ASGIApp:
+    """The API for its addresses, `pages` for all others, websockets and the lifespan.
+
+    Outside of Reflex's own app, which answers preflights itself and lets credentials go along:
+    through it, `CORS_ORIGIN` would be refused here and trusted too far there.
+    """
+    api = create_api()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        path = scope.get("path", "")
+        ours = scope["type"] == "http" and (path.startswith("/api/") or path in ("/api", "/health"))
+        await (api if ours else pages)(scope, receive, send)
+
+    return app
+
+
 async def _nothing(request: Request) -> None:
-    """Unknown addresses under /api answer here, not with a page. A known one has another method."""
-    for route in request.app.routes:
-        match, _ = route.matches(request.scope)
-        if match == Match.PARTIAL:
-            raise HTTPException(405)
+    """Unknown addresses under /api answer here, not with a page. A known one takes other methods."""
+    others = [route for route in request.app.routes if getattr(route, "path", "") != REST]
+    allowed = [
+        method
+        for method in METHODS
+        if any(route.matches({**request.scope, "method": method})[0] == Match.FULL for route in others)
+    ]
+    if allowed:
+        raise HTTPException(405, headers={"Allow": ", ".join(allowed)})
     raise HTTPException(404)

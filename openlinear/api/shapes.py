@@ -150,6 +150,12 @@ class AskOption(Shape):
     description: str
 
 
+class AskQuestion(Shape):
+    text: str
+    options: list[AskOption]
+    multiple: bool
+
+
 class Ask(Shape):
     id: UUID
     run_id: UUID
@@ -158,6 +164,7 @@ class Ask(Shape):
     options: list[AskOption]
     multiple: bool
     asked_at: datetime
+    questions: list[AskQuestion]
 
 
 class Settings(Shape):

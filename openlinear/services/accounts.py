@@ -49,7 +49,7 @@ async def login(session: AsyncSession, email: str, password: str, *, address: st
         user = await session.scalar(select(User).where(func.lower(col(User.email)) == account))
     if not await passwords.matches(password, user.password_hash if user else None) or user is None:
         raise NotSignedIn("That email and password do not match an account.")
-    await throttle.forget("login as", account)
+    await throttle.forget(session, "login as", account)
     return await _begin(session, user), _view(user)
 
 

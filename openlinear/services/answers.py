@@ -4,23 +4,30 @@ from typing import Any
 
 from engine.client import AskView as EngineAsk
 from openlinear.services.errors import Invalid
-from openlinear.services.views import AskOption, AskView
+from openlinear.services.views import AskOption, AskQuestion, AskView
 
 REPLIES = {"once": "Allow once", "always": "Always allow", "reject": "Reject"}
 TEXT_LIMIT = 10_000
 
 
 def view(ask: EngineAsk) -> AskView:
-    """An ask as the board shows it. Of several questions at once it lists the first's options."""
+    """An ask as the board shows it."""
     if ask.kind == "permission":
-        options = tuple(AskOption(label) for label in REPLIES.values())
-        return AskView(ask.id, ask.run_id, ask.kind, ask.text, options, False, ask.asked_at)
-    first = next(iter(_questions(ask)), {})
+        replies = tuple(AskOption(label) for label in REPLIES.values())
+        return AskView(ask.id, ask.run_id, ask.kind, ask.text, replies, False, ask.asked_at)
+    questions = tuple(_asked(question) for question in _questions(ask))
+    first = questions[0] if questions else AskQuestion(ask.text, (), False)
+    return AskView(
+        ask.id, ask.run_id, ask.kind, ask.text, first.options, first.multiple, ask.asked_at, questions
+    )
+
+
+def _asked(question: dict[str, Any]) -> AskQuestion:
     options = tuple(
         AskOption(str(option.get("label", "")), str(option.get("description", "")))
-        for option in first.get("options", [])
+        for option in question.get("options") or []
     )
-    return AskView(ask.id, ask.run_id, ask.kind, ask.text, options, bool(first.get("multiple")), ask.asked_at)
+    return AskQuestion(str(question.get("question", "")), options, bool(question.get("multiple")))
 
 
 def checked(ask: EngineAsk, given: dict[str, Any]) -> dict[str, Any]:
@@ -30,7 +37,7 @@ def checked(ask: EngineAsk, given: dict[str, Any]) -> dict[str, Any]:
 
 def _permission(given: dict[str, Any]) -> dict[str, Any]:
     reply, message = given.get("reply"), given.get("message")
-    if reply not in REPLIES:
+    if not isinstance(reply, str) or reply not in REPLIES:
         raise Invalid(
             "Answer a permission with once, always or reject.", reply="must be once, always or reject"
         )

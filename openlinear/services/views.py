@@ -133,6 +133,15 @@ class AskOption:
 
 
 @dataclass(frozen=True, slots=True)
+class AskQuestion:
+    """One of the questions that an agent asks at once. An answer may also be another text."""
+
+    text: str
+    options: tuple[AskOption, ...]
+    multiple: bool
+
+
+@dataclass(frozen=True, slots=True)
 class AskView:
     """What an agent waits for: a permission, or an answer to a question."""
 
@@ -142,8 +151,11 @@ class AskView:
     """permission or question."""
     text: str
     options: tuple[AskOption, ...]
+    """A permission's replies, or the first question's choices."""
     multiple: bool
     asked_at: datetime
+    questions: tuple[AskQuestion, ...] = ()
+    """Each of a question's; the answer holds a list of labels for each."""
 
 
 @dataclass(frozen=True, slots=True)

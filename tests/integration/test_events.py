@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -9,7 +10,9 @@ from uuid import UUID
 
 import httpx
 import pytest
+from sqlmodel.ext.asyncio.session import AsyncSession
 
+from engine.client import EventView
 from engine.db import Database
 from engine.models import Run, now
 from engine.record import Entry, Recorder
@@ -17,12 +20,12 @@ from openlinear import db
 from openlinear.adapters import product as engine_side
 from openlinear.api import events
 from openlinear.newsreader import NewsReader, news_reader
-from openlinear.services import accounts, execution, feed, tasks
+from openlinear.services import accounts, execution, feed, news, tasks
 from openlinear.services.demo import create_demo
 from openlinear.services.tasks import TaskInput
 from openlinear.services.views import Actor, ProjectView, TaskView
 from openlinear.settings import get_settings
-from tests.support.product import PASSWORD, Person
+from tests.support.product import PASSWORD, MakeActor, Workerless
 
 
 async def make(actor: Actor, project: ProjectView, title: str = "Do it") -> TaskView:
@@ -89,22 +92,49 @@ async def test_ids_follow_commits_so_a_reader_misses_nothing(ada: Actor, project
             over = written.is_set()
             async with db.snapshot() as session:
                 batch = await feed.news(session, seen[-1] if seen else 0, limit=7)
-            seen.extend(news.id for news in batch)
+            seen.extend(item.id for item in batch)
             if over and not batch:
                 return
 
     async def write() -> None:
         for _ in range(8):
-            await make(ada, project)
+            async with db.transaction() as session:
+                await news.tell(session, "task:updated", ada.id, project_id=project.id)
+                await asyncio.sleep(random.uniform(0, 0.01))  # numbered, not committed yet
 
     reader = asyncio.create_task(read())
     await asyncio.gather(*(write() for _ in range(12)))
     written.set()
     await reader
     async with db.snapshot() as session:
-        everything = [news.id for news in await feed.news(session, 0)]
+        everything = [item.id for item in await feed.news(session, 0)]
     assert seen == everything == sorted(everything)
-    assert len(everything) == 97  # the project and 96 tasks
+    assert len(everything) == 97  # the project and 96 changes
+
+
+async def test_a_batch_is_of_one_moment(
+    product: Workerless, ada: Actor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is committed between the two reads of a batch is in the next one, whole."""
+    async with db.transaction() as session:
+        demo, cards = await create_demo(session, ada)
+        run_id = await execution.execute(session, ada, cards[0].id)
+    read = product.news
+
+    async def read_then_written(session: AsyncSession, after: int, limit: int = 500) -> list[EventView]:
+        found = await read(session, after, limit)
+        await act_out(run_id)
+        await make(ada, demo)
+        return found
+
+    async with db.snapshot() as session:
+        last = await feed.latest_id(session)
+    monkeypatch.setattr(product, "news", read_then_written)
+    async with db.snapshot() as session:
+        assert await feed.news(session, last) == []
+    monkeypatch.undo()
+    async with db.snapshot() as session:
+        assert len(await feed.news(session, last)) == 5
 
 
 async def test_changes_and_run_events_are_one_sequence(ada: Actor) -> None:
@@ -114,10 +144,10 @@ async def test_changes_and_run_events_are_one_sequence(ada: Actor) -> None:
         run_id = await execution.execute(session, ada, cards[0].id)
     await act_out(run_id)
     async with db.snapshot() as session:
-        news = await feed.news(session, 0)
-        assert await feed.latest_id(session) == news[-1].id
-        cut = [item.id for item in await feed.news(session, news[1].id, limit=3)]
-    assert [item.kind for item in news] == [
+        told = await feed.news(session, 0)
+        assert await feed.latest_id(session) == told[-1].id
+        cut = [item.id for item in await feed.news(session, told[1].id, limit=3)]
+    assert [item.kind for item in told] == [
         "project:created",
         "task:updated",
         "execution:progress",
@@ -125,8 +155,8 @@ async def test_changes_and_run_events_are_one_sequence(ada: Actor) -> None:
         "task:updated",
         "execution:completed",
     ]
-    assert cut == [item.id for item in news[2:5]]
-    assert all(item.viewers == {ada.id} for item in news)
+    assert cut == [item.id for item in told[2:5]]
+    assert all(item.viewers == {ada.id} for item in told)
 
 
 async def act_out(run_id: UUID) -> None:
@@ -145,9 +175,9 @@ async def act_out(run_id: UUID) -> None:
 
 
 async def test_a_stream_tells_what_happens_and_nothing_of_others(
-    served: str, ada: Actor, project: ProjectView, person: Person
+    served: str, ada: Actor, project: ProjectView, make_actor: MakeActor
 ) -> None:
-    stranger = await person("Bo")
+    stranger = await make_actor("Bo")
     async with db.transaction() as session:
         theirs, cards = await create_demo(session, stranger)
     async with stream(served, await token_of(ada)) as mine, stream(served, await token_of(stranger)) as other:
@@ -223,7 +253,7 @@ async def test_the_reader_comes_back_after_the_database_was_away(ada: Actor, pro
     reader = news_reader()
     async with reader.subscribe() as following:
         await make(ada, project)
-        assert [news.kind for news in await anext(following)] == ["task:created"]
+        assert [item.kind for item in await anext(following)] == ["task:created"]
         async with db.transaction() as session:
             await session.connection()
             from sqlalchemy import text
@@ -232,8 +262,8 @@ async def test_the_reader_comes_back_after_the_database_was_away(ada: Actor, pro
             await session.execute(text(query))
         card = await make(ada, project)
         async with asyncio.timeout(10):
-            (news,) = await anext(following)
-        assert news.task_id == card.id
+            (item,) = await anext(following)
+        assert item.task_id == card.id
 
 
 async def test_who_falls_too_far_behind_is_let_go(

@@ -32,6 +32,7 @@ DISABLED = (
     "CLAUDE_CODE",
     "EMBEDDED_WEB_UI",
     "DEFAULT_PLUGINS",
+    "PROJECT_CONFIG",
 )
 CONFIG = {
     "autoupdate": False,

@@ -4,12 +4,14 @@ import shutil
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import suppress
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import docker
+import httpx
 import pytest
 from docker.errors import APIError, DockerException
 
+from engine.ports import Box
 from engine.sandbox import container as spec
 from engine.sandbox.docker import DockerSandbox
 from engine.sandbox.image import ensure_image
@@ -20,6 +22,18 @@ from tests.support.needs import require
 
 async def silent(_: str) -> None:
     """A Report that nobody reads."""
+
+
+async def shell(box: Box, directory: PurePosixPath, command: str) -> str:
+    """What a command of the agent's shell tool prints."""
+    async with httpx.AsyncClient(base_url=box.url, auth=("opencode", box.password), timeout=60) as client:
+        where = {"directory": str(directory)}
+        session = (await client.post("/session", params=where, json={"title": "a shell"})).json()["id"]
+        asked = {"agent": "build", "model": {"providerID": "no", "modelID": "no"}, "command": command}
+        answer = await client.post(f"/session/{session}/shell", params=where, json=asked)
+        assert answer.status_code == 200, answer.text
+        messages = await client.get(f"/session/{session}/message", params=where)
+        return messages.text
 
 
 def docker_answers() -> bool:

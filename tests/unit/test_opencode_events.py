@@ -78,10 +78,10 @@ def test_a_long_text_is_cut_into_pieces_without_a_gap() -> None:
 
 def test_halves_of_a_character_are_joined_and_lone_ones_replaced() -> None:
     reading = reader()
-    for fact in (part("text", text=""), delta("a\ud83d"), delta("\ude80b"), delta("\udc00c")):
+    for fact in (part("text", text=""), delta("a\ud83d"), delta("\ude80b"), delta("\udc00\0")):
         reading.feed(fact)
     (piece,) = reading.flush()
-    assert piece.text == "a\N{ROCKET}b\N{REPLACEMENT CHARACTER}c"
+    assert piece.text == "a\N{ROCKET}b\N{REPLACEMENT CHARACTER}\N{REPLACEMENT CHARACTER}"
     reading.feed(delta("d"))
     assert told(reading.flush()) == [("text", "prt_1", "5", "d")]
 

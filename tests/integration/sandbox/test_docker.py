@@ -16,7 +16,7 @@ from engine.ports import Box
 from engine.sandbox import container as spec
 from engine.sandbox.docker import DockerSandbox
 from engine.settings import EngineSettings
-from tests.support.sandbox import silent
+from tests.support.sandbox import shell, silent
 
 USER = uuid.UUID("00000000-0000-4000-8000-00000000d0c1")
 
@@ -211,14 +211,12 @@ async def test_an_agent_that_runs_out_of_memory_is_told_from_others(
     assert await docker_sandbox.cause_of_death(USER) is None
 
 
-async def test_the_password_is_kept_from_the_agents_commands(box: Box, docker_sandbox: DockerSandbox) -> None:
-    """OpenCode hands its environment on to bash: the shell drops the password before anything runs."""
-    done = await docker_sandbox.exec(
-        box,
-        ["bash", "-c", "env"],
-        env={"OPENCODE_SERVER_PASSWORD": "secret", "BASH_ENV": "/opt/opencode/agent-env"},
-    )
-    assert b"secret" not in done.stdout
+async def test_the_agents_shell_does_not_see_the_password(box: Box, docker_sandbox: DockerSandbox) -> None:
+    await docker_sandbox.exec(box, ["mkdir", "-p", "repos/shell"])
+    said = await shell(box, box.repos / "shell", "env; echo done with it")
+    assert "done with it" in said
+    assert "HOME=/home/opencode" in said
+    assert box.password not in said
 
 
 async def test_an_outdated_container_is_replaced_only_when_idle(
@@ -247,6 +245,24 @@ async def test_a_stopped_container_is_woken_and_removal_keeps_the_volumes(
     assert USER not in await docker_sandbox.found()
     box = await docker_sandbox.ensure(USER, silent)
     assert (await docker_sandbox.exec(box, ["cat", ".local/share/opencode/kept"])).stdout == b"kept\n"
+
+
+async def test_a_server_that_ran_out_of_memory_is_told_after_its_restart(
+    docker_sandbox: DockerSandbox,
+) -> None:
+    """The engine starts it again by itself, and with that forgets in its record why it died."""
+    box = await docker_sandbox.ensure(USER, silent)
+    script = (
+        "echo 1000 >/proc/$(pgrep -xf 'opencode serve.*')/oom_score_adj; python3 -c 'bytearray(900 << 20)'"
+    )
+    await docker_sandbox.exec(box, ["bash", "-c", script])
+    for _ in range(100):
+        if cause := await docker_sandbox.cause_of_death(USER):
+            break
+        await asyncio.sleep(0.1)
+    assert "ran out of memory" in (cause or "")
+    fresh = await docker_sandbox.ensure(USER, silent)
+    assert (await docker_sandbox.exec(fresh, ["true"])).exit_code == 0
 
 
 async def test_an_engine_that_is_away_is_said_plainly(

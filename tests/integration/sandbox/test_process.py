@@ -3,9 +3,10 @@
 import asyncio
 import shutil
 import subprocess
+import sys
 import uuid
 from collections.abc import AsyncIterator
-from pathlib import PurePosixPath
+from pathlib import Path
 
 import httpx
 import pytest
@@ -16,7 +17,7 @@ from engine.sandbox.cell import bubblewrap
 from engine.sandbox.process import ProcessSandbox
 from engine.settings import EngineSettings
 from tests.support.needs import require
-from tests.support.sandbox import silent
+from tests.support.sandbox import shell, silent
 
 USER = uuid.UUID("00000000-0000-4000-8000-00000000b0c1")
 OTHER = uuid.UUID("00000000-0000-4000-8000-00000000b0c2")
@@ -124,18 +125,6 @@ async def test_stop_run_kills_orphans_of_the_agent(box: Box, sandbox: ProcessSan
     assert await sandbox.ensure(USER, silent) == box
 
 
-async def shell(box: Box, directory: PurePosixPath, command: str) -> str:
-    """What a command of the agent's shell tool prints."""
-    async with httpx.AsyncClient(base_url=box.url, auth=("opencode", box.password), timeout=60) as client:
-        where = {"directory": str(directory)}
-        session = (await client.post("/session", params=where, json={"title": "a shell"})).json()["id"]
-        asked = {"agent": "build", "model": {"providerID": "no", "modelID": "no"}, "command": command}
-        answer = await client.post(f"/session/{session}/shell", params=where, json=asked)
-        assert answer.status_code == 200, answer.text
-        messages = await client.get(f"/session/{session}/message", params=where)
-        return messages.text
-
-
 async def test_a_helper_is_started_once_and_dies_with_the_box(box: Box, sandbox: ProcessSandbox) -> None:
     argv = ["sh", "-c", "cat > repos/told; exec sleep 7103"]
     for _ in range(2):
@@ -164,6 +153,28 @@ async def test_found_by_a_new_engine(
     assert await fresh.ensure(USER, silent) == box
 
 
+async def test_the_server_outlives_the_engine(
+    process_settings: EngineSettings, process_sandbox: ProcessSandbox
+) -> None:
+    """Started by a process that has ended since, it is found and used."""
+    script = f"""
+import asyncio, uuid
+from pathlib import Path
+from engine.sandbox.process import ProcessSandbox
+from engine.settings import EngineSettings
+async def silent(_): pass
+settings = EngineSettings(openlinear_home=Path({str(process_settings.openlinear_home)!r}),
+    openlinear_secret_key={process_settings.openlinear_secret_key.get_secret_value()!r}, sandbox="process")
+print(asyncio.run(ProcessSandbox(settings).ensure(uuid.UUID({str(OTHER)!r}), silent)).url)
+"""
+    url = await asyncio.to_thread(subprocess.check_output, [sys.executable, "-c", script], text=True)
+    try:
+        assert (await process_sandbox.found())[OTHER] == "running"
+        assert (await process_sandbox.ensure(OTHER, silent)).url == url.strip()
+    finally:
+        await process_sandbox.remove(OTHER)
+
+
 async def test_removal_kills_everything_and_keeps_the_files(box: Box, sandbox: ProcessSandbox) -> None:
     await sandbox.remove(USER)
     await sandbox.remove(USER)
@@ -184,6 +195,23 @@ async def test_a_server_that_was_killed_is_told_and_started_again(sandbox: Proce
     assert (await sandbox.exec(again, ["true"])).exit_code == 0
 
 
+async def test_links_planted_inside_lead_the_engine_nowhere(
+    process_sandbox: ProcessSandbox, tmp_path: Path
+) -> None:
+    """The engine may be root: it must not follow what an agent has put in its own home."""
+    require(bubblewrap() is not None, "bubblewrap", "apt-get install bubblewrap")
+    box = await process_sandbox.ensure(USER, silent)
+    plant = (
+        f"rm -rf ~/.local ~/.config; for name in .local .config objects; do ln -s {tmp_path} ~/$name; done"
+    )
+    await process_sandbox.exec(box, ["sh", "-c", plant])
+    await process_sandbox.remove(USER)
+    with pytest.raises(RunError, match="could not be prepared"):
+        await process_sandbox.ensure(USER, silent)
+    assert await asyncio.to_thread(lambda: list(tmp_path.iterdir())) == []
+    await asyncio.to_thread(shutil.rmtree, process_sandbox._cell(USER).host_home)
+
+
 async def test_bubblewrap_hides_other_people_and_the_system(process_sandbox: ProcessSandbox) -> None:
     require(shutil.which("bwrap") is not None, "bubblewrap", "apt-get install bubblewrap")
     box = await process_sandbox.ensure(USER, silent)
@@ -195,8 +223,9 @@ async def test_bubblewrap_hides_other_people_and_the_system(process_sandbox: Pro
     look += f"touch /usr/x /etc/x {box.objects}/x; id -u"
     done = await process_sandbox.exec(box, ["sh", "-c", look])
     assert b"another user's" not in done.stdout
-    assert done.stdout.split() == [b"/home:", b"opencode", done.stdout.split()[-1]]
-    assert done.stdout.split()[-1] != b"0"
+    *listed, uid = done.stdout.split()
+    assert listed == [b"/home:", b"opencode"]
+    assert uid != b"0"
     assert done.stderr.count(b"Read-only file system") + done.stderr.count(b"Permission denied") == 3
     seen = await process_sandbox.exec(box, ["sh", "-c", "ls -d /proc/[0-9]* | wc -l"])
     assert int(seen.stdout) < 10, "processes of the machine are seen inside"

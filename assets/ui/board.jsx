@@ -1,0 +1,113 @@
+// The board's moving parts: dragging cards, the filter, "show more".
+import { createElement, useEffect, useRef } from "react";
+import { COLUMNS, useBoard, useLive, useMore, usePanelCard, usePanelVersion } from "./store.js";
+
+/** Run `start` with the drag library once it is there; what it returns ends it. */
+function useDrag(start, keys) {
+  useEffect(() => {
+    let end;
+    let gone = false;
+    import("./drag.js").then((drag) => gone || (end = start(drag)));
+    return () => {
+      gone = true;
+      end?.();
+    };
+  }, keys);
+}
+
+export function Draggable({ card, className, children, ...rest }) {
+  const ref = useRef(null);
+  const latest = useRef(card);
+  latest.current = card;
+  useDrag((drag) => drag.cardIn(ref.current, () => latest.current), []);
+  return createElement("article", { ...rest, ref, className, "data-card": card.id }, children);
+}
+
+export function DropColumn({ column, children, className, ...rest }) {
+  const ref = useRef(null);
+  useDrag((drag) => drag.columnIn(ref.current, column), [column]);
+  return createElement("div", { ...rest, ref, className, "data-column": column }, children);
+}
+
+/** Where a card lands: its new neighbours, and an order between theirs for the time being. */
+export function landing(cards, moved, over, edge) {
+  const rest = cards.filter((card) => card.id !== moved);
+  let index = rest.length;
+  if (over) {
+    index = rest.findIndex((card) => card.id === over);
+    index = index < 0 ? rest.length : edge === "bottom" ? index + 1 : index;
+  }
+  const after = rest[index - 1];
+  const before = rest[index];
+  let order = 0;
+  if (after && before) order = (after.order + before.order) / 2;
+  else if (after) order = after.order + 1;
+  else if (before) order = before.order - 1;
+  return { after: after?.id ?? "", before: before?.id ?? "", order };
+}
+
+/** Hears every drop. The card moves at once; the server is told, and has the last word. */
+export function Board({ boardName, liveName, onMove, children, className }) {
+  const columns = useBoard(boardName, liveName);
+  const [, put] = useLive(liveName);
+  const latest = useRef();
+  latest.current = { columns, put, onMove };
+  useDrag(
+    (drag) =>
+      drag.drops((id, column, over, edge) => {
+        const { columns, put, onMove } = latest.current;
+        const card = COLUMNS.flatMap((name) => columns[name].cards).find((one) => one.id === id);
+        if (!card) return;
+        const place = landing(columns[column].cards, id, over, edge);
+        const mine = { status: column, order: place.order, version: card.version };
+        put({ ["o:" + id]: mine });
+        // Refused, or lost on the way: the card goes back where the server has it.
+        setTimeout(() => put({ ["o:" + id]: null }), 4000);
+        onMove?.(id, column, place.before, place.after);
+      }),
+    [],
+  );
+  return createElement("main", { className, id: "board" }, children);
+}
+
+export function ShowMore({ liveName, column, hidden }) {
+  const more = useMore(liveName);
+  if (!hidden) return null;
+  return createElement(
+    "button",
+    { className: "btn ghost wide", onClick: () => more(column) },
+    `Show ${Math.min(hidden, 100)} more of ${hidden}`,
+  );
+}
+
+export function Filter({ liveName }) {
+  const [live, put] = useLive(liveName);
+  return createElement("input", {
+    id: "filter",
+    className: "input filter",
+    type: "search",
+    placeholder: "Filter",
+    "aria-label": "Filter tasks",
+    "aria-keyshortcuts": "/",
+    value: live.filter ?? "",
+    onChange: (event) => put({ filter: event.target.value }),
+    onKeyDown: (event) => {
+      if (event.key !== "Escape") return;
+      event.stopPropagation();
+      put({ filter: "" });
+      event.target.blur();
+    },
+  });
+}
+
+/** Tells the server when the open task has changed since its panel was read. */
+export function Stale({ panelName, liveName, onStale }) {
+  const card = usePanelCard(panelName, liveName);
+  const read = usePanelVersion(panelName);
+  useEffect(() => {
+    if (!card.id || !(card.version > read)) return;
+    const soon = setTimeout(() => onStale?.(), 60);
+    return () => clearTimeout(soon);
+  }, [card.id, card.version, read]);
+  return null;
+}

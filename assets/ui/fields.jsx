@@ -1,0 +1,154 @@
+// Fields that never lose what was typed: a draft stays in this browser until the server has it.
+import { createElement, useEffect, useLayoutEffect, useRef, useState } from "react";
+
+const remember = (key, text) => {
+  try {
+    text === null ? localStorage.removeItem(key) : localStorage.setItem(key, text);
+  } catch {
+    // Storage may be full or blocked; the text is still in the field.
+  }
+};
+const recall = (key) => {
+  try {
+    return localStorage.getItem(key);
+  } catch {
+    return null;
+  }
+};
+
+/** A text that is edited in place. `name` tells drafts apart; Enter or leaving the field saves. */
+export function Editable({ name, value, onSave, multiline, className, placeholder, label, maxLength }) {
+  const key = "draft:" + name;
+  const [text, setText] = useState(() => recall(key) ?? value);
+  const ref = useRef(null);
+  const focused = useRef(false);
+  useEffect(() => {
+    if (recall(key) === value) remember(key, null);
+    if (!focused.current && recall(key) === null) setText(value);
+  }, [value, key]);
+  useLayoutEffect(() => {
+    const area = ref.current;
+    area.style.height = "0";
+    area.style.height = area.scrollHeight + "px";
+  }, [text]);
+  const save = () => {
+    focused.current = false;
+    const clean = multiline ? text : text.replace(/\s+/g, " ").trim();
+    if (!multiline && !clean) {
+      remember(key, null);
+      return setText(value);
+    }
+    if (clean !== value) onSave?.(clean);
+    else remember(key, null);
+  };
+  return createElement("textarea", {
+    ref,
+    className,
+    placeholder,
+    "aria-label": label,
+    maxLength,
+    rows: 1,
+    value: text,
+    spellCheck: multiline ? true : undefined,
+    onFocus: () => (focused.current = true),
+    onChange: (event) => {
+      setText(event.target.value);
+      remember(key, event.target.value);
+    },
+    onBlur: save,
+    onKeyDown: (event) => {
+      if (event.key === "Enter" && (!multiline || event.ctrlKey || event.metaKey)) {
+        event.preventDefault();
+        event.target.blur();
+      } else if (event.key === "Escape") {
+        event.stopPropagation();
+        event.target.blur();
+      }
+    },
+  });
+}
+
+/** The line at the top of a column. Enter creates and stays for the next one; Esc closes. */
+export function QuickAdd({ name, onCreate, error, made }) {
+  const key = "draft:" + name;
+  const [open, setOpen] = useState(false);
+  const [text, setText] = useState("");
+  useEffect(() => setText(recall(key) ?? ""), [key]);
+  useEffect(() => {
+    // The server made it: what was typed may go.
+    if (made) {
+      remember(key, null);
+      setText("");
+    }
+  }, [made, key]);
+  if (!open) {
+    return createElement(
+      "button",
+      { className: "btn ghost wide quick", "data-act": "new", "aria-keyshortcuts": "c", onClick: () => setOpen(true) },
+      createElement("span", { "aria-hidden": true, className: "plus" }, "+"),
+      "New task",
+    );
+  }
+  const close = () => setOpen(false);
+  return createElement(
+    "div",
+    { className: "card adding" },
+    createElement("textarea", {
+      className: "bare",
+      autoFocus: true,
+      rows: 2,
+      maxLength: 500,
+      placeholder: "What should be done?",
+      "aria-label": "Title of the new task",
+      value: text,
+      onChange: (event) => {
+        setText(event.target.value);
+        remember(key, event.target.value);
+      },
+      onBlur: () => !text.trim() && close(),
+      onKeyDown: (event) => {
+        if (event.key === "Enter" && !event.shiftKey) {
+          event.preventDefault();
+          if (text.trim()) onCreate?.(text.trim());
+        } else if (event.key === "Escape") {
+          event.stopPropagation();
+          close();
+        }
+      },
+    }),
+    error
+      ? createElement("p", { className: "error-line", role: "alert" }, error)
+      : createElement("p", { className: "meta" }, "Enter creates, Esc closes"),
+  );
+}
+
+const WIDTH = "panel-width";
+
+/** The panel at the right: its left edge is dragged, its width is remembered. */
+export function Panel({ children, className, label }) {
+  const ref = useRef(null);
+  useLayoutEffect(() => {
+    const width = recall(WIDTH);
+    if (width) ref.current.style.setProperty("--panel-width", width);
+  }, []);
+  const drag = (event) => {
+    event.preventDefault();
+    const panel = ref.current;
+    const move = (e) => {
+      const width = `${Math.round(Math.max(420, Math.min(innerWidth - 240, innerWidth - e.clientX)))}px`;
+      panel.style.setProperty("--panel-width", width);
+      remember(WIDTH, width);
+    };
+    const end = () => removeEventListener("pointermove", move);
+    addEventListener("pointermove", move);
+    addEventListener("pointerup", end, { once: true });
+  };
+  const full = () => ref.current.toggleAttribute("data-full");
+  return createElement(
+    "aside",
+    { ref, className, "aria-label": label },
+    createElement("div", { className: "grip", onPointerDown: drag, role: "separator", "aria-orientation": "vertical" }),
+    createElement("button", { hidden: true, "data-act": "full", onClick: full, tabIndex: -1 }),
+    children,
+  );
+}

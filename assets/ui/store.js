@@ -1,0 +1,153 @@
+// What the server keeps in a board's columns, joined with what has happened since.
+//
+// The server sends a board once. After that every change is one small delta of the live state,
+// under a key of its own, so that no two changes can overwrite each other before a render:
+//   c:<task>  the card as it is now (gone: true when it left the board)
+//   p:<task>  its run's progress
+//   o:<task>  what this person just did, shown until the server answers
+//   more:<column>, filter  what this window shows; the server never sees these
+// `n` is the number of the news a value came from: what is older than the snapshot is ignored.
+import { useCallback, useContext, useMemo } from "react";
+import { DispatchContext, useStateContext } from "$/utils/context-registry";
+
+const V = "_rx_state_";
+export const COLUMNS = ["todo", "in_progress", "done", "cancelled"];
+const WINDOW = 50;
+
+export function useLive(name) {
+  const live = useStateContext(name);
+  const dispatch = useContext(DispatchContext);
+  const put = useCallback((delta) => dispatch[name](delta), [dispatch, name]);
+  return [live, put];
+}
+
+const NO_RUN = {
+  id: "", status: "", state: "", open: false, progress: 0, message: "", error: "", result: "",
+  pr: 0, url: "", additions: 0, deletions: 0, cost: "", started: 0, ended: 0,
+};
+const NO_CARD = {
+  title: "", status: "todo", order: 0, priority: "", labels: [], due: "", overdue: false,
+  person: "", initials: "", agent: "", version: 0,
+};
+const whole = new WeakMap();
+/** A card that came alone: what is empty was left out, its id is in the key. */
+function filled(id, fresh) {
+  if (!whole.has(fresh)) whole.set(fresh, { ...NO_CARD, ...fresh, id, run: { ...NO_RUN, ...fresh.run } });
+  return whole.get(fresh);
+}
+
+/** One card with everything that is newer than it. */
+function current(card, live, snapshot) {
+  const fresh = live["c:" + card.id];
+  let now = card;
+  let n = snapshot;
+  if (fresh && fresh.n > snapshot) {
+    if (fresh.gone) return fresh;
+    now = filled(card.id, fresh);
+    n = fresh.n;
+  }
+  const progress = live["p:" + card.id];
+  if (progress && progress.n > n && progress.run === now.run.id) {
+    now = merged(now, progress);
+  }
+  const mine = live["o:" + card.id];
+  if (mine && mine.version >= now.version) {
+    now = merged(now, mine);
+  }
+  return now;
+}
+
+// The same inputs give the same object, so a memoized card does not render again.
+const seen = new WeakMap();
+function merged(card, change) {
+  let byChange = seen.get(card);
+  if (!byChange) seen.set(card, (byChange = new WeakMap()));
+  let out = byChange.get(change);
+  if (!out) {
+    out = { ...card, status: change.status ?? card.status, order: change.order ?? card.order };
+    if (change.line) out.run = { ...card.run, ...change.line };
+    byChange.set(change, out);
+  }
+  return out;
+}
+
+const inOrder = (a, b) => a.order - b.order || (a.id < b.id ? -1 : 1);
+
+function matches(card, words) {
+  if (!words.length) return true;
+  const text = [card.identifier, card.title, card.priority, ...card.labels.map((l) => l.name)]
+    .join(" ")
+    .toLowerCase();
+  return words.every((word) => text.includes(word));
+}
+
+export function assemble(board, live) {
+  const snapshot = board["news" + V] ?? 0;
+  const project = board["project_id" + V];
+  const columns = { todo: [], in_progress: [], done: [], cancelled: [] };
+  const extra = Object.fromEntries(COLUMNS.map((name) => [name, 0]));
+  const known = new Set();
+  const words = (live.filter ?? "").toLowerCase().split(/\s+/).filter(Boolean);
+  const place = (card) => {
+    if (!card.gone && columns[card.status] && matches(card, words)) columns[card.status].push(card);
+  };
+  for (const name of COLUMNS) {
+    for (const card of board[name + V] ?? []) {
+      known.add(card.id);
+      const now = current(card, live, snapshot);
+      if (now.gone) extra[name] -= 1;
+      else if (now.status !== name) {
+        extra[name] -= 1;
+        extra[now.status] += 1;
+      }
+      place(now);
+    }
+  }
+  for (const key in live) {
+    const card = live[key];
+    if (!key.startsWith("c:") || !card || card.project !== project) continue;
+    const id = key.slice(2);
+    if (card.n <= snapshot || known.has(id) || card.gone) continue;
+    const now = current(filled(id, card), live, snapshot);
+    extra[now.status] += 1;
+    place(now);
+  }
+  const counts = board["counts" + V] ?? {};
+  const out = { running: 0 };
+  for (const name of COLUMNS) {
+    const all = columns[name].sort(inOrder);
+    const size = live["more:" + name] ?? WINDOW;
+    const total = words.length ? all.length : (counts[name] ?? 0) + extra[name];
+    out[name] = { cards: all.slice(0, size), total, hidden: Math.max(0, all.length - size) };
+    out.running += all.filter((card) => card.run.open).length;
+  }
+  return out;
+}
+
+let last = {};
+export function useBoard(boardName, liveName) {
+  const board = useStateContext(boardName);
+  const live = useStateContext(liveName);
+  return useMemo(() => {
+    if (last.board !== board || last.live !== live) last = { board, live, value: assemble(board, live) };
+    return last.value;
+  }, [board, live]);
+}
+
+export function useMore(liveName) {
+  const [live, put] = useLive(liveName);
+  return (column) => put({ ["more:" + column]: (live["more:" + column] ?? WINDOW) + 100 });
+}
+
+/** The open task's card, as live as the board's; null until the server has sent it. */
+export function usePanelCard(panelName, liveName) {
+  const panel = useStateContext(panelName);
+  const live = useStateContext(liveName);
+  const card = panel["card" + V];
+  return useMemo(() => current(card, live, panel["news" + V] ?? 0), [card, live, panel]);
+}
+
+/** The version of the task that the panel was read at. */
+export function usePanelVersion(panelName) {
+  return useStateContext(panelName)["card" + V].version;
+}

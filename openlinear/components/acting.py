@@ -1,0 +1,56 @@
+"""In whose name a page's handler acts. The cookie is that of the connection; it is checked every time."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from http.cookies import CookieError, SimpleCookie
+from uuid import UUID
+
+import reflex as rx
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from openlinear import db
+from openlinear.services import accounts
+from openlinear.services.errors import NotFound, NotSignedIn
+from openlinear.services.views import Actor
+
+COOKIE = "openlinear_session"
+
+
+def token_of(state: rx.State) -> str:
+    """The session token that this connection came with. NotSignedIn without one."""
+    cookies: SimpleCookie = SimpleCookie()
+    try:
+        cookies.load(state.router.headers.cookie or "")
+    except CookieError:
+        raise NotSignedIn("Sign in first.") from None
+    if COOKIE not in cookies:
+        raise NotSignedIn("Sign in first.")
+    return cookies[COOKIE].value
+
+
+class Personal(rx.State, mixin=True):  # type: ignore[call-arg]
+    """A state that belongs to one person: it starts anew when another one acts through it."""
+
+    _owner: str = ""
+
+    async def actor(self, session: AsyncSession) -> Actor:
+        """Who acts now. NotSignedIn when the login is over or was revoked."""
+        actor = await accounts.authenticate(session, token_of(self))
+        if self._owner and self._owner != str(actor.id):
+            self.reset()
+        self._owner = str(actor.id)
+        return actor
+
+    @asynccontextmanager
+    async def acting(self) -> AsyncIterator[tuple[AsyncSession, Actor]]:
+        """A transaction in this person's name."""
+        async with db.transaction() as session:
+            yield session, await self.actor(session)
+
+
+def an_id(text: str) -> UUID:
+    """An id that a browser named. NotFound where it is none."""
+    try:
+        return UUID(text)
+    except ValueError:
+        raise NotFound("This does not exist, or you may not see it.") from None

@@ -1,0 +1,181 @@
+"""A card, to the letter of the look: what is empty takes no room, and running makes it no taller."""
+
+from typing import Any
+
+import reflex as rx
+
+from openlinear.components import ui
+from openlinear.components.cards import Card, Label
+
+MINUS = "\N{MINUS SIGN}"
+PRIORITIES = {
+    "low": ("signal-low", "Low priority"),
+    "medium": ("signal-medium", "Medium priority"),
+    "high": ("signal-high", "High priority"),
+    "urgent": ("circle-alert", "Urgent"),
+}
+
+
+def task_card(
+    card: rx.Var[Card], *, href: rx.Var[str], selected: rx.Var[bool], execute: Any, cancel: Any, **props: Any
+) -> rx.Component:
+    """`execute` and `cancel` are event handlers that take the task's id."""
+    run = card.run
+    has_meta = (card.labels.length() > 0) | (card.due != "")
+    return ui.Draggable.create(
+        rx.el.div(
+            rx.el.span(card.identifier, class_name="id mono"),
+            _priority(card.priority),
+            rx.el.span(
+                rx.cond(
+                    run.id != "",
+                    rx.el.span(ui.icon("bot", 14), title=card.agent, display="inline-flex"),
+                ),
+                rx.cond(
+                    card.initials != "",
+                    rx.el.span(card.initials, class_name="person", title=card.person),
+                ),
+                class_name="end",
+            ),
+            class_name="card-top",
+        ),
+        ui.link(
+            card.title,
+            href=href,
+            class_name="card-link card-title",
+            title=card.title,
+            draggable=False,
+        ),
+        rx.cond(
+            has_meta & ~run.open,
+            rx.el.div(
+                rx.foreach(card.labels, _label),
+                rx.cond(
+                    card.due != "",
+                    rx.el.span(card.due, class_name=rx.cond(card.overdue, "num state failed", "num")),
+                ),
+                class_name="card-meta",
+            ),
+        ),
+        _after(card, execute),
+        rx.el.div(
+            rx.cond(
+                run.open,
+                ui.icon_button("square", "Cancel the run", class_name="btn icon", on_click=cancel(card.id)),
+                ui.icon_button(
+                    "play",
+                    "Execute",
+                    class_name="btn icon",
+                    on_click=execute(card.id),
+                    custom_attrs={"data-act": "execute"},
+                ),
+            ),
+            ui.link(
+                ui.icon("panel-right-open"),
+                href=href,
+                class_name="btn icon",
+                title="Open",
+                tab_index=-1,
+                aria_label="Open the task",
+            ),
+            class_name="card-acts",
+        ),
+        rx.cond(
+            run.open,
+            rx.el.div(
+                rx.el.i(custom_attrs={"style": {"transform": f"scaleX({run.progress / 100})"}}),
+                class_name="bar",
+                role="progressbar",
+                aria_valuenow=run.progress,
+                aria_label="Progress",
+            ),
+        ),
+        card=card,
+        **props,
+        class_name="card "
+        + run.state
+        + rx.cond(run.open, " open", "")
+        + rx.cond(has_meta, " has-meta", "")
+        + rx.cond(card.status == "cancelled", " cancelled", "")
+        + rx.cond(selected, " selected", ""),
+    )
+
+
+def _priority(priority: rx.Var[str]) -> rx.Component:
+    return rx.match(
+        priority,
+        *[
+            (
+                name,
+                rx.el.span(
+                    ui.icon(glyph, 14),
+                    *([] if name == "urgent" else [ui.icon("signal-high", 14)]),
+                    title=title,
+                    class_name="priority " + name,
+                ),
+            )
+            for name, (glyph, title) in PRIORITIES.items()
+        ],
+        rx.fragment(),
+    )
+
+
+def _label(label: rx.Var[Label]) -> rx.Component:
+    return rx.el.span(rx.el.i(class_name="dot-" + label.color), label.name, class_name="label")
+
+
+def _after(card: rx.Var[Card], execute: Any) -> rx.Component:
+    """The line of the run: what it does now, or what came of it."""
+    run = card.run
+    return rx.cond(
+        run.open,
+        rx.el.div(
+            rx.el.span(run.message, class_name="line " + run.state, title=run.message),
+            ui.Elapsed.create(since=run.started, until=run.ended),
+            class_name="card-run",
+        ),
+        rx.match(
+            run.state,
+            (
+                "failed",
+                rx.el.div(
+                    rx.el.span(run.error, class_name="line failed", title=run.error),
+                    rx.el.button("Retry", class_name="retry", on_click=execute(card.id), type="button"),
+                    class_name="card-run",
+                ),
+            ),
+            ("done", rx.el.div(*result(run), class_name="card-run")),
+            rx.fragment(),
+        ),
+    )
+
+
+def result(run: rx.Var[Any]) -> list[rx.Component]:
+    """`#12`, lines added and removed, cost: what came of a run."""
+    return [
+        rx.cond(
+            run.pr > 0,
+            rx.el.a(
+                ui.icon("git-pull-request", 14),
+                "#" + run.pr.to(str),
+                href=run.url,
+                target="_blank",
+                rel="noopener noreferrer",
+                class_name="pr state done num",
+                title="Open the pull request",
+            ),
+            rx.el.span(
+                ui.icon("check", 14), rx.cond(run.result != "", run.result, "Done"), class_name="state done"
+            ),
+        ),
+        rx.cond(
+            (run.additions > 0) | (run.deletions > 0),
+            rx.el.span(
+                rx.el.span("+" + run.additions.to(str), class_name="add"),
+                " ",
+                rx.el.span(MINUS + run.deletions.to(str), class_name="del"),
+                class_name="num",
+            ),
+        ),
+        rx.cond(run.cost != "", rx.el.span(run.cost, class_name="num", title="Cost of the model's tokens")),
+    ]

@@ -1,0 +1,50 @@
+"""One short message at the foot of the page, with at most one thing to do about it."""
+
+import reflex as rx
+
+from openlinear.components.ui import icon_button, link
+
+
+class NoticeState(rx.State):
+    """`undo` names a task that was taken off the board, while it can come back."""
+
+    text: str = ""
+    kind: str = ""
+    undo: str = ""
+    number: int = 0
+
+    def say(self, text: str, *, kind: str = "", undo: str = "") -> None:
+        self.text, self.kind, self.undo = text, kind, undo
+        self.number += 1
+
+    @rx.event
+    async def show(self, text: str, kind: str) -> None:
+        self.say(text, kind=kind)
+
+    @rx.event
+    async def close(self) -> None:
+        self.text = ""
+
+
+def notice(on_undo: rx.EventHandler) -> rx.Component:
+    return rx.cond(
+        NoticeState.text != "",
+        rx.el.div(
+            rx.el.div(
+                rx.el.span(NoticeState.text, class_name="words"),
+                rx.cond(
+                    NoticeState.undo != "",
+                    rx.el.button("Undo", class_name="btn", on_click=on_undo(NoticeState.undo)),
+                ),
+                rx.cond(
+                    NoticeState.text.contains("Settings"),
+                    link("Open settings", href="/settings", class_name="btn", on_click=NoticeState.close),
+                ),
+                icon_button("x", "Dismiss", on_click=NoticeState.close),
+                class_name="toast " + NoticeState.kind,
+                key=NoticeState.number,
+                role="status",
+            ),
+            class_name="toasts",
+        ),
+    )

@@ -1,0 +1,181 @@
+"""What is around every signed-in page: the sidebar with the projects, and what is wrong, in one line."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import reflex as rx
+
+from openlinear.components import ui
+from openlinear.components.acting import Personal
+from openlinear.engine_client import engine_client
+from openlinear.services import projects
+
+
+@dataclass(frozen=True)
+class Place:
+    """A project in the sidebar."""
+
+    id: str
+    name: str
+    demo: bool
+
+
+class ShellState(Personal, rx.State):
+    name: str = ""
+    places: list[Place] = []
+    folded: bool = False
+    unfolded: bool = False
+    """On narrow screens the sidebar is away until it is asked for."""
+    trouble: str = ""
+    hint: str = ""
+    sheet: bool = False
+
+    @rx.event
+    async def load(self) -> None:
+        async with self.acting() as (session, actor):
+            self.name = actor.name
+            self.places = [
+                Place(str(one.id), one.name, one.demo) for one in await projects.list_projects(session, actor)
+            ]
+            health = await engine_client().health(session)
+        self.unfolded = False
+        self.trouble, self.hint = said(health.workers, health.sandbox, health.trouble)
+
+    @rx.event
+    async def fold(self) -> None:
+        self.folded = True
+        self.unfolded = False
+
+    @rx.event
+    async def unfold(self) -> None:
+        self.folded = False
+        self.unfolded = True
+
+    @rx.event
+    async def toggle_sheet(self) -> None:
+        self.sheet = not self.sheet
+
+
+def said(workers: int, sandbox: str, trouble: str | None) -> tuple[str, str]:
+    """What the engine's health says in one line: (what is wrong, what one should know)."""
+    if workers == 0:
+        return "No engine is running, so tasks wait in the queue. Start one with `openlinear up`.", ""
+    if trouble:
+        return trouble, ""
+    if sandbox == "process":
+        return "", "Agents run on this machine without a container."
+    return "", ""
+
+
+def shell(*children: rx.Component, current: rx.Var[str] | str = "") -> rx.Component:
+    return rx.el.div(
+        _sidebar(current),
+        rx.el.div(*children, class_name="stage"),
+        ui.Keys.create(on_sheet=ShellState.toggle_sheet),
+        rx.cond(ShellState.sheet, _sheet()),
+        class_name=rx.cond(ShellState.folded, "shell folded", "shell")
+        + rx.cond(ShellState.unfolded, " unfolded", ""),
+    )
+
+
+def banners(live_name: str, on_behind: Any) -> rx.Component:
+    """What is wrong, if anything is. `on_behind` reads the page again."""
+    return rx.fragment(
+        ui.Connection.create(live_name=live_name, on_behind=on_behind),
+        rx.cond(
+            ShellState.trouble != "",
+            rx.el.p(
+                ui.icon("triangle-alert", 14), ShellState.trouble, class_name="banner warn", role="status"
+            ),
+        ),
+        rx.cond(
+            ShellState.hint != "",
+            rx.el.p(ui.icon("shield-off", 14), ShellState.hint, class_name="banner", role="status"),
+        ),
+    )
+
+
+def unfold_button() -> rx.Component:
+    return ui.icon_button(
+        "panel-left", "Show the sidebar", class_name="btn ghost icon unfold", on_click=ShellState.unfold
+    )
+
+
+def demo_tag() -> rx.Component:
+    return rx.el.span("Demo model, scripted", class_name="tag-demo")
+
+
+def _sidebar(current: rx.Var[str] | str) -> rx.Component:
+    return rx.el.nav(
+        rx.el.div(
+            ui.link("OpenLinear", href="/projects"),
+            ui.icon_button("panel-left", "Hide the sidebar", on_click=ShellState.fold),
+            class_name="head",
+        ),
+        rx.el.span("Projects", class_name="caption meta"),
+        rx.foreach(ShellState.places, lambda place: _place(place, current)),
+        ui.link(ui.icon("plus", 14), rx.el.span("New project"), href="/projects#new", class_name="nav-row"),
+        rx.el.div(
+            ui.ThemeSwitch.create(),
+            ui.link(
+                ui.icon("settings", 14),
+                rx.el.span("Settings"),
+                href="/settings",
+                class_name=rx.cond(rx.Var.create(current) == "settings", "nav-row on", "nav-row"),
+            ),
+            ui.SignOut.create(
+                ui.icon("log-out", 14),
+                rx.el.span("Sign out ", ShellState.name),
+                class_name="nav-row",
+            ),
+            class_name="foot",
+        ),
+        class_name="sidebar",
+        aria_label="Projects",
+    )
+
+
+def _place(place: rx.Var[Place], current: rx.Var[str] | str) -> rx.Component:
+    return ui.link(
+        ui.icon("square-kanban", 14),
+        rx.el.span(place.name),
+        rx.cond(place.demo, rx.el.span("demo", class_name="tag-demo")),
+        href="/p/" + place.id,
+        class_name=rx.cond(place.id == current, "nav-row on", "nav-row"),
+        key=place.id,
+    )
+
+
+SHORTCUTS = [
+    ("c", "New task"),
+    ("j k", "Down, up"),
+    ("← →", "Column to the left, to the right"),
+    ("Enter", "Open the task"),
+    ("e", "Execute"),
+    ("f", "Task on the full page"),
+    ("/", "Filter"),
+    ("Esc", "Close"),
+    ("?", "This list"),
+]
+
+
+def _sheet() -> rx.Component:
+    return rx.fragment(
+        rx.el.div(class_name="scrim", on_click=ShellState.toggle_sheet),
+        rx.el.div(
+            rx.el.h2("Keyboard"),
+            rx.el.dl(
+                *[
+                    part
+                    for keys, what in SHORTCUTS
+                    for part in (
+                        rx.el.dt(*[rx.el.kbd(key, margin_right="4px") for key in keys.split()]),
+                        rx.el.dd(what),
+                    )
+                ]
+            ),
+            class_name="sheet",
+            role="dialog",
+            aria_label="Keyboard",
+        ),
+    )

@@ -1,0 +1,198 @@
+"""The small parts that every page uses, and the browser-side modules in assets/ui as components."""
+
+from typing import Any
+
+import reflex as rx
+from reflex.vars import VarData
+from reflex_base.utils.imports import ImportVar
+from reflex_components_core.react_router import link as router_link
+
+ICON_PACKAGES = ["react-markdown@10.1.0", "remark-gfm@4.0.1", "highlight.js@11.12.0"]
+DRAG_PACKAGES = [
+    "@atlaskit/pragmatic-drag-and-drop@4.0.0",
+    "@atlaskit/pragmatic-drag-and-drop-hitbox@3.0.0",
+    "@atlaskit/pragmatic-drag-and-drop-auto-scroll@3.2.1",
+]
+
+
+def icon(name: str, size: int = 16, **props: Any) -> rx.Component:
+    """A Lucide icon, at 16 or 14 pixels."""
+    return rx.icon(name, size=size, custom_attrs={"strokeWidth": 1.75, "aria-hidden": True}, **props)
+
+
+def icon_button(name: str, label: str, **props: Any) -> rx.Component:
+    props.setdefault("class_name", "btn ghost icon")
+    attrs = {"aria-label": label, **props.pop("custom_attrs", {})}
+    return rx.el.button(icon(name), title=label, type="button", custom_attrs=attrs, **props)
+
+
+def link(*children: Any, **props: Any) -> rx.Component:
+    """A link inside the app: the page changes without a reload."""
+    return router_link(*children, **props)
+
+
+class Time(rx.Component):
+    library = "$/public/ui/time.jsx"
+
+
+class Elapsed(Time):
+    """Time since `since`, ticking until `until`. Milliseconds."""
+
+    tag = "Elapsed"
+    since: rx.Var[int]
+    until: rx.Var[int]
+
+
+class Ago(Time):
+    tag = "Ago"
+    at: rx.Var[int]
+
+
+class Page(rx.Component):
+    library = "$/public/ui/page.jsx"
+
+
+class SignIn(Page):
+    tag = "SignIn"
+    action: rx.Var[str]
+    fields: rx.Var[list[str]]
+    verb: rx.Var[str]
+
+
+class SignOut(Page):
+    tag = "SignOut"
+
+
+class ThemeSwitch(Page):
+    tag = "ThemeSwitch"
+
+
+class Connection(Page):
+    """Says that the server is away, and hears that this login is over or that news were missed."""
+
+    tag = "Connection"
+    live_name: rx.Var[str]
+    on_behind: rx.EventHandler[rx.event.no_args_event_spec]
+
+
+class BoardPart(rx.Component):
+    library = "$/public/ui/board.jsx"
+    lib_dependencies: list[str] = DRAG_PACKAGES
+
+
+class Board(BoardPart):
+    """Hears where cards are dropped: task, column, and the ids of its new neighbours (or empty)."""
+
+    tag = "Board"
+    board_name: rx.Var[str]
+    live_name: rx.Var[str]
+    on_move: rx.EventHandler[rx.event.passthrough_event_spec(str, str, str, str)]
+
+
+class DropColumn(BoardPart):
+    tag = "DropColumn"
+    column: rx.Var[str]
+
+
+class Draggable(BoardPart):
+    tag = "Draggable"
+    card: rx.Var[Any]
+
+
+class ShowMore(BoardPart):
+    tag = "ShowMore"
+    live_name: rx.Var[str]
+    column: rx.Var[str]
+    hidden: rx.Var[int]
+
+
+class Filter(BoardPart):
+    tag = "Filter"
+    live_name: rx.Var[str]
+
+
+class Keys(rx.Component):
+    library = "$/public/ui/keys.jsx"
+    tag = "Keys"
+    on_sheet: rx.EventHandler[rx.event.no_args_event_spec]
+
+
+class Field(rx.Component):
+    library = "$/public/ui/fields.jsx"
+
+
+class Editable(Field):
+    """A text edited in place; `name` tells drafts apart."""
+
+    tag = "Editable"
+    name: rx.Var[str]
+    value: rx.Var[str]
+    label: rx.Var[str]
+    placeholder: rx.Var[str]
+    multiline: rx.Var[bool]
+    max_length: rx.Var[int]
+    on_save: rx.EventHandler[rx.event.passthrough_event_spec(str)]
+
+
+class QuickAdd(Field):
+    tag = "QuickAdd"
+    name: rx.Var[str]
+    error: rx.Var[str]
+    made: rx.Var[int]
+    """Grows with every task that was created, so that the line empties itself."""
+    on_create: rx.EventHandler[rx.event.passthrough_event_spec(str)]
+
+
+class Panel(Field):
+    tag = "Panel"
+    label: rx.Var[str]
+
+
+class FeedPart(rx.Component):
+    library = "$/public/ui/feed.jsx"
+    lib_dependencies: list[str] = ICON_PACKAGES
+    panel_name: rx.Var[str]
+    log_name: rx.Var[str]
+    empty: rx.Var[str]
+    on_gap: rx.EventHandler[rx.event.passthrough_event_spec(str, int)]
+
+
+class Conversation(FeedPart):
+    tag = "Conversation"
+    follow: rx.Var[bool]
+    """Whether to begin at the end: a run that is over is read from its start."""
+
+
+class Log(FeedPart):
+    tag = "Log"
+
+
+class Diff(rx.Component):
+    library = "$/public/ui/diff.jsx"
+    tag = "Diff"
+    lib_dependencies: list[str] = ["highlight.js@11.12.0"]
+    patch: rx.Var[str]
+    empty: rx.Var[str]
+
+
+class Stale(rx.Component):
+    """Says when the open task's card is newer than what its panel has read."""
+
+    library = "$/public/ui/board.jsx"
+    tag = "Stale"
+    panel_name: rx.Var[str]
+    live_name: rx.Var[str]
+    on_stale: rx.EventHandler[rx.event.no_args_event_spec]
+
+
+def from_store(hook: str, name: str, value_type: Any, *states: str) -> rx.Var[Any]:
+    """What a hook of assets/ui/store.js returns, as a Var: `name` is its JavaScript variable."""
+    arguments = ", ".join(f'"{state}"' for state in states)
+    return rx.Var(
+        _js_expr=name,
+        _var_type=value_type,
+        _var_data=VarData(
+            hooks={f"const {name} = {hook}({arguments})": None},
+            imports={"$/public/ui/store.js": [ImportVar(tag=hook)]},
+        ),
+    ).guess_type()

@@ -1,0 +1,277 @@
+"""Database news to the browsers that should see it.
+
+One reader per web process. What everybody in a project's room sees is the same, so an update is made
+once and emitted to the room as an ordinary state delta. Each value travels under a key of its own
+(see assets/ui/store.js), one frame each, so a frame stays under 1 KB whatever the board's size, and
+two updates never overwrite each other in a browser.
+"""
+
+import asyncio
+import contextlib
+import json
+import logging
+import time
+from collections.abc import AsyncIterator, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+import reflex as rx
+from reflex.state import StateUpdate
+
+from openlinear import db
+from openlinear.components.cards import card_of, plain, progress_of
+from openlinear.engine_client import engine_client
+from openlinear.newsreader import NewsReader, news_reader
+from openlinear.services import tasks
+from openlinear.services.errors import NotFound
+from openlinear.services.feed import News
+from openlinear.services.views import Actor, LogEntry
+
+log = logging.getLogger(__name__)
+
+BEAT = 0.03
+"""Seconds between two sendings of a project's updates; what happens meanwhile goes with the next."""
+ROWS_EVERY = 1.0
+"""How often the progress of running tasks is read from their rows, in seconds."""
+FRAME = 900
+"""A log line over this many bytes is announced, and fetched by who reads it."""
+RING = 64
+"""Log lines reuse this many keys; a browser that missed some asks for them."""
+
+
+class LiveState(rx.State):
+    """What changes by itself. It has no vars here: its keys come from `Hub`, and from the page itself."""
+
+
+class LogState(rx.State):
+    """The lines of the open task's run, as they happen; keys of `Hub` as well."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seat:
+    """One connection: who looks, and at what."""
+
+    actor: Actor
+    project_id: UUID
+    task_id: UUID | None
+
+
+@dataclass(slots=True)
+class Pending:
+    """What a project's room will be sent at the next beat."""
+
+    progress: dict[UUID, News] = field(default_factory=dict)
+    changed: dict[UUID, News] = field(default_factory=dict)
+    lines: list[News] = field(default_factory=list)
+    rows_read: float = 0.0
+    due: asyncio.Task[None] | None = None
+    sent: float = 0.0
+
+
+class Hub:
+    """Who looks at which project in this process, and the way to them."""
+
+    def __init__(self) -> None:
+        self._app: rx.App | None = None
+        self._seats: dict[str, Seat] = {}
+        self._pending: dict[UUID, Pending] = {}
+
+    # -- joining --------------------------------------------------------------------------------
+
+    async def join(self, sid: str, actor: Actor, project_id: UUID, task_id: UUID | None) -> None:
+        """Seat a connection, whose permission the caller has checked, and give up its former seat."""
+        await self.leave(sid)
+        self._seats[sid] = Seat(actor, project_id, task_id)
+        await self._namespace.enter_room(sid, _room(project_id))
+        if task_id is not None:
+            await self._namespace.enter_room(sid, _room(task_id))
+
+    async def leave(self, sid: str) -> None:
+        seat = self._seats.pop(sid, None)
+        if seat is None:
+            return
+        for room in filter(None, (seat.project_id, seat.task_id)):
+            with contextlib.suppress(ValueError):  # the connection is gone, and left its rooms with that
+                await self._namespace.leave_room(sid, _room(room))
+
+    @property
+    def _namespace(self) -> Any:
+        if self._app is None or self._app.event_namespace is None:
+            raise RuntimeError("The hub is not attached to a running app.")
+        return self._app.event_namespace
+
+    def attach(self, app: rx.App) -> None:
+        self._app = app
+
+    # -- following ------------------------------------------------------------------------------
+
+    async def follow(self, reader: NewsReader) -> None:
+        """Pass on news until cancelled. Where some were missed, the pages read their boards again."""
+        while True:
+            async with reader.subscribe() as batches:
+                async for batch in batches:
+                    for item in batch:
+                        await self._take(item)
+            for sid in list(self._seats):
+                await self._send(sid, LiveState, {"behind": time.monotonic_ns()})
+
+    async def _take(self, item: News) -> None:
+        if item.kind == "session:ended":
+            await self._end(str(item.data.get("sessionId", "")))
+        if item.project_id is None or item.task_id is None:
+            return
+        seats = [(sid, seat) for sid, seat in self._seats.items() if seat.project_id == item.project_id]
+        for sid, seat in seats:
+            if seat.actor.id not in item.viewers:
+                await self.leave(sid)
+        if not seats:
+            self._pending.pop(item.project_id, None)
+            return
+        pending = self._pending.setdefault(item.project_id, Pending())
+        _sort_in(pending, item)
+        if pending.due is None or pending.due.done():
+            pending.due = asyncio.create_task(self._beat(item.project_id, pending))
+
+    async def _end(self, session_id: str) -> None:
+        """A login is over: its connections leave, and their pages go to sign in."""
+        for sid, seat in list(self._seats.items()):
+            if str(seat.actor.session_id) == session_id:
+                await self.leave(sid)
+                await self._send(sid, LiveState, {"ended": True})
+
+    # -- sending --------------------------------------------------------------------------------
+
+    async def _beat(self, project_id: UUID, pending: Pending) -> None:
+        await asyncio.sleep(max(0.0, pending.sent + BEAT - time.monotonic()))
+        pending.sent = time.monotonic()
+        changed, pending.changed = pending.changed, {}
+        progress, pending.progress = pending.progress, {}
+        lines, pending.lines = pending.lines, []
+        try:
+            await self._send_lines(lines)
+            await self._send_progress(project_id, pending, progress)
+            await self._send_cards(project_id, changed)
+        except Exception:
+            log.exception("News of a project could not be passed on")
+
+    async def _send_lines(self, lines: Iterable[News]) -> None:
+        open_tasks = {seat.task_id for seat in self._seats.values()}
+        for item in lines:
+            if item.event is None or item.task_id is None or item.task_id not in open_tasks:
+                continue
+            line = entry_of(item.event.run_id, item.event)
+            if len(json.dumps(line, ensure_ascii=False).encode()) > FRAME:
+                line = {"run": line["run"], "seq": line["seq"], "cut": True}
+            keys = {f"e:{item.event.seq % RING}": line, f"newest:{item.event.run_id}": item.event.seq}
+            await self._send(_room(item.task_id), LogState, keys)
+
+    async def _send_progress(self, project_id: UUID, pending: Pending, progress: dict[UUID, News]) -> None:
+        """The latest line of each running task: from the event, or every second from the run's row."""
+        if not progress:
+            return
+        if time.monotonic() - pending.rows_read > ROWS_EVERY:
+            pending.rows_read = time.monotonic()
+            async with db.transaction() as session:
+                rows = await engine_client().latest(session, progress.keys())
+            for task_id, run in rows.items():
+                value = progress_of(str(run.id), run.status, run.progress, run.message)
+                await self._send_progress_of(project_id, task_id, progress[task_id].id, value)
+            return
+        for task_id, item in progress.items():
+            line = _line_of(item)
+            if line is not None and item.event is not None:
+                value = {"run": str(item.event.run_id), "line": line}
+                await self._send_progress_of(project_id, task_id, item.id, value)
+
+    async def _send_progress_of(
+        self, project_id: UUID, task_id: UUID, number: int, value: dict[str, Any]
+    ) -> None:
+        await self._send(_room(project_id), LiveState, {f"p:{task_id}": {"n": number, **value}})
+
+    async def _send_cards(self, project_id: UUID, changed: dict[UUID, News]) -> None:
+        for task_id, item in changed.items():
+            seat = next((seat for seat in self._seats.values() if seat.project_id == project_id), None)
+            if seat is None:
+                return
+            card: dict[str, Any] = {"project": str(project_id), "gone": True}
+            if item.kind != "task:deleted":
+                async with db.transaction() as session:
+                    with contextlib.suppress(NotFound):
+                        view = await tasks.task(session, seat.actor, task_id)
+                        card = card if view.archived else plain(card_of(view))
+            await self._send(_room(project_id), LiveState, {f"c:{task_id}": {"n": item.id, **card}})
+
+    async def _send(self, room: str, state: type[rx.State], values: dict[str, Any]) -> None:
+        delta = {state.get_full_name(): values}
+        await self._namespace.emit("event", StateUpdate(delta=delta), room=room)
+
+
+hub = Hub()
+
+
+@contextlib.asynccontextmanager
+async def live(app: rx.App) -> AsyncIterator[None]:
+    """Follow the news while the app serves."""
+    hub.attach(app)
+    following = asyncio.create_task(hub.follow(news_reader()))
+    try:
+        yield
+    finally:
+        following.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await following
+
+
+def entry_of(run_id: UUID, entry: LogEntry | Any) -> dict[str, Any]:
+    """A log line as the browser keeps it. `time` is in milliseconds."""
+    return {
+        "run": str(run_id),
+        "seq": entry.seq,
+        "time": int(entry.time.timestamp() * 1000),
+        "level": entry.level,
+        "kind": entry.kind,
+        "part": entry.part,
+        "state": entry.state,
+        "message": entry.message,
+        "details": entry.details,
+    }
+
+
+def _room(ident: UUID) -> str:
+    return f"room:{ident}"
+
+
+def _sort_in(pending: Pending, item: News) -> None:
+    """Later news of a task replaces earlier; log lines are all kept."""
+    task_id = item.task_id
+    if task_id is None:
+        return
+    if item.event is not None:
+        pending.lines.append(item)
+    if _changes_card(item):
+        pending.changed[task_id] = item
+        pending.progress.pop(task_id, None)
+    elif _line_of(item) is not None:
+        pending.progress[task_id] = item
+
+
+def _changes_card(item: News) -> bool:
+    """Whether more than the line of a running task is different now."""
+    if item.kind.startswith("task:") or item.kind == "execution:completed":
+        return True
+    return item.event is not None and item.event.kind in ("ask", "answered")
+
+
+def _line_of(item: News) -> dict[str, Any] | None:
+    """What the card says now, where this event tells it."""
+    event = item.event
+    if event is None:
+        return None
+    if item.kind == "execution:progress":
+        data = item.data
+        value = progress_of(str(event.run_id), data["status"], data["progress"], data.get("message") or "")
+        return dict(value["line"])
+    if (event.kind == "tool" and event.state == "running") or event.kind == "retry":
+        return {"message": progress_of("", "executing", 0, event.message)["line"]["message"]}
+    return None

@@ -1,0 +1,68 @@
+"""The app assembled: pages, API, lifespan. Nothing else."""
+
+import logging
+
+import reflex as rx
+from reflex.event import EventSpec
+
+from openlinear.api.app import create_api
+from openlinear.api.app import lifespan as api_lifespan
+from openlinear.components.notice import NoticeState
+from openlinear.components.shell import ShellState
+from openlinear.live import live
+from openlinear.pages.board import ROUTE, BoardState, board_page
+from openlinear.pages.projects import ProjectsState, home_page, projects_page
+from openlinear.pages.settings import SettingsState, settings_page
+from openlinear.pages.sign_in import login_page, register_page
+from openlinear.pages.task import PanelState
+from openlinear.services.errors import NotSignedIn, ServiceError
+
+log = logging.getLogger(__name__)
+
+TO_LOGIN = """
+sessionStorage.removeItem("token");
+location.assign("/login?next=" + encodeURIComponent(location.pathname));
+"""
+OURS = "Something went wrong on the server, and was written to its log. Try again."
+
+
+def explain(exception: Exception) -> EventSpec | None:
+    """What a refused or failed handler shows: where to sign in, or what happened and the cure."""
+    if isinstance(exception, NotSignedIn):
+        return rx.call_script(TO_LOGIN)
+    if not isinstance(exception, ServiceError):
+        log.error("A page's handler failed", exc_info=exception)
+        return NoticeState.show(OURS, "error")
+    return NoticeState.show(str(exception), "error")
+
+
+app = rx.App(
+    stylesheets=[f"css/{name}.css" for name in ("tokens", "base", "board", "panel", "feed", "pages")],
+    api_transformer=create_api(),
+    backend_exception_handler=explain,
+    toaster=None,
+    app_wraps={},
+    html_lang="en",
+    head_components=[rx.el.link(rel="icon", href="/favicon.svg", type="image/svg+xml")],
+)
+
+app.register_lifespan_task(api_lifespan)
+app.register_lifespan_task(live)
+app.add_page(home_page, route="/", title="OpenLinear", on_load=ProjectsState.to_last)
+app.add_page(login_page, route="/login", title="Log in · OpenLinear")
+app.add_page(register_page, route="/register", title="Register · OpenLinear")
+app.add_page(
+    projects_page,
+    route="/projects",
+    title="Projects · OpenLinear",
+    on_load=[ShellState.load, ProjectsState.load],
+)
+app.add_page(
+    settings_page,
+    route="/settings",
+    title="Settings · OpenLinear",
+    on_load=[ShellState.load, SettingsState.load],
+)
+app.add_page(
+    board_page, route=ROUTE, title="OpenLinear", on_load=[BoardState.open, PanelState.open, ShellState.load]
+)

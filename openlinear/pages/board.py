@@ -1,0 +1,272 @@
+"""The board: a project's four columns, live."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import reflex as rx
+
+from openlinear.components import shell, ui
+from openlinear.components.acting import Personal, an_id
+from openlinear.components.card import task_card
+from openlinear.components.cards import Card, Column, card_of
+from openlinear.components.notice import NoticeState, notice
+from openlinear.live import LiveState, hub
+from openlinear.pages.panel import task_panel
+from openlinear.pages.task import PanelState
+from openlinear.services import execution, feed, tasks
+from openlinear.services.errors import NotFound, ServiceError
+from openlinear.services.views import BoardView
+
+ROUTE = "/p/[at_project]/[[...splat]]"
+COLUMNS = (
+    ("todo", "Todo", "circle", "Nothing to do yet. Add a task above."),
+    ("in_progress", "In Progress", "circle-dot", "Nothing runs. Execute a task from Todo."),
+    ("done", "Done", "circle-check", "Finished tasks come here."),
+    ("cancelled", "Cancelled", "circle-slash", "Drop a task here to give it up."),
+)
+
+
+class BoardState(Personal, rx.State):
+    """What the server last read. `news` is the number of the last news that it holds."""
+
+    project_id: str = ""
+    name: str = ""
+    demo: bool = False
+    todo: list[Card] = []
+    in_progress: list[Card] = []
+    done: list[Card] = []
+    cancelled: list[Card] = []
+    counts: dict[str, int] = {}
+    limit: int = 0
+    news: int = 0
+    missing: bool = False
+    add_error: str = ""
+    added: int = 0
+    _sid: str = ""
+
+    @rx.event
+    async def open(self) -> AsyncIterator[None]:
+        """Join the project's room, then read its board: what happens in between is not missed.
+
+        A new connection reads everything again; opening a task on the same board does not.
+        """
+        project_id, task_id = place_of(self)
+        sid = self.router.session.session_id
+        known = self._sid == sid and self.project_id == project_id
+        if not known:
+            self._clear()
+            yield
+        async with self.acting() as (session, actor):
+            try:
+                wanted = an_id(project_id)
+                if not await feed.may_see(session, actor, wanted):
+                    raise NotFound("There is no such project.")
+                task = an_id(task_id) if task_id else None
+            except NotFound:
+                self._clear()
+                self.missing = True
+                await hub.leave(sid)
+                return
+            await hub.join(sid, actor, wanted, task)
+            if not known:
+                self._show(await tasks.board(session, actor, wanted))
+                self._sid = sid
+
+    @rx.event
+    async def reread(self) -> Any:
+        """News were missed: read the board as on a new connection."""
+        self._sid = ""
+        return BoardState.open
+
+    @rx.event
+    async def create(self, title: str) -> None:
+        """A new task at the top of Todo. What was typed stays in the field until it is made."""
+        self.add_error = ""
+        try:
+            async with self.acting() as (session, actor):
+                project_id = an_id(self.project_id)
+                await tasks.create_task(session, actor, tasks.TaskInput(project_id, title))
+        except ServiceError as error:
+            self.add_error = str(error)
+        else:
+            self.added += 1
+
+    @rx.event
+    async def move(self, task_id: str, status: str, before: str, after: str) -> None:
+        async with self.acting() as (session, actor):
+            await tasks.move_task(
+                session,
+                actor,
+                an_id(task_id),
+                status,
+                before=an_id(before) if before else None,
+                after=an_id(after) if after else None,
+            )
+
+    @rx.event
+    async def execute(self, task_id: str) -> None:
+        async with self.acting() as (session, actor):
+            await execution.execute(session, actor, an_id(task_id))
+
+    @rx.event
+    async def cancel(self, task_id: str) -> None:
+        async with self.acting() as (session, actor):
+            await execution.cancel(session, actor, an_id(task_id))
+
+    @rx.event
+    async def remove(self, task_id: str, identifier: str) -> Any:
+        """Take a task off the board; the notice can bring it back."""
+        async with self.acting() as (session, actor):
+            await tasks.update_task(session, actor, an_id(task_id), {"archived": True})
+        said = await self.get_state(NoticeState)
+        said.say(f"{identifier} is off the board.", undo=task_id)
+        return rx.redirect(f"/p/{self.project_id}")
+
+    @rx.event
+    async def restore(self, task_id: str) -> None:
+        async with self.acting() as (session, actor):
+            await tasks.update_task(session, actor, an_id(task_id), {"archived": False})
+        said = await self.get_state(NoticeState)
+        said.text = ""
+
+    def _clear(self) -> None:
+        self.project_id, self.name, self.demo, self.missing = "", "", False, False
+        self.todo, self.in_progress, self.done, self.cancelled = [], [], [], []
+        self.counts, self.news, self._sid, self.add_error = {}, 0, "", ""
+
+    def _show(self, board: BoardView) -> None:
+        self.project_id, self.name, self.demo = str(board.project.id), board.project.name, board.project.demo
+        for status in ("todo", "in_progress", "done", "cancelled"):
+            setattr(self, status, [card_of(task) for task in board.columns.get(status, ())])
+        self.counts, self.limit, self.news = dict(board.counts), board.parallel_limit, board.news_id
+
+
+def place_of(state: rx.State) -> tuple[str, str]:
+    """The project and the task (or empty) that the page's address names."""
+    parts = state.router.url.path.strip("/").split("/")
+    project = parts[1] if len(parts) > 1 else ""
+    task = parts[3] if len(parts) > 3 and parts[2] == "t" else ""
+    return project, task
+
+
+BOARD = BoardState.get_full_name()
+LIVE = LiveState.get_full_name()
+
+
+def _shown(column: str) -> rx.Var[Column]:
+    columns = ui.from_store("useBoard", "olBoard", dict[str, Column], BOARD, LIVE)
+    return columns[column]
+
+
+def _card(card: rx.Var[Card]) -> rx.Component:
+    return task_card(
+        card,
+        href="/p/" + BoardState.project_id + "/t/" + card.id,
+        selected=PanelState.task_id == card.id,
+        execute=BoardState.execute,
+        cancel=BoardState.cancel,
+        key=card.id,
+    )
+
+
+def _quick_add() -> rx.Component:
+    return ui.QuickAdd.create(
+        name="task:" + BoardState.project_id,
+        error=BoardState.add_error,
+        made=BoardState.added,
+        on_create=BoardState.create,
+    )
+
+
+def _column(name: str, title: str, glyph: str, empty: str) -> rx.Component:
+    shown = _shown(name)
+    return rx.el.section(
+        rx.el.header(
+            rx.el.span(ui.icon(glyph, 14), class_name="meta", display="inline-flex"),
+            rx.el.h2(title, font_size="13px"),
+            rx.el.span(shown.total, class_name="num meta"),
+        ),
+        ui.DropColumn.create(
+            _quick_add() if name == "todo" else rx.fragment(),
+            rx.foreach(shown.cards, _card),
+            rx.cond(shown.cards.length() == 0, rx.el.p(empty, class_name="empty")),
+            ui.ShowMore.create(live_name=LIVE, column=name, hidden=shown.hidden),
+            column=name,
+            class_name="cards",
+        ),
+        class_name="column",
+        aria_label=title,
+    )
+
+
+def _bones() -> rx.Component:
+    """The shape of the board while it is read."""
+    bone = rx.el.div(
+        rx.el.div(class_name="bone short"), rx.el.div(class_name="bone"), class_name="card", aria_hidden=True
+    )
+    return rx.el.main(
+        *[
+            rx.el.section(
+                rx.el.header(rx.el.h2(title, font_size="13px")),
+                rx.el.div(*[bone] * count, class_name="cards"),
+                class_name="column",
+            )
+            for (_, title, _, _), count in zip(COLUMNS, (3, 2, 3, 0), strict=True)
+        ],
+        class_name="board bones",
+        aria_busy=True,
+    )
+
+
+def _missing() -> rx.Component:
+    return rx.el.main(
+        rx.el.p("This project does not exist, or you may not see it.", margin_bottom="12px"),
+        ui.link("Choose a project", href="/projects", class_name="btn"),
+        class_name="board-empty",
+    )
+
+
+def _topbar() -> rx.Component:
+    running = ui.from_store("useBoard", "olBoard", dict[str, int], BOARD, LIVE)["running"]
+    return rx.el.header(
+        shell.unfold_button(),
+        rx.el.h1(BoardState.name),
+        rx.cond(BoardState.demo, shell.demo_tag()),
+        rx.cond(
+            running > 0,
+            rx.el.span(running, " running", class_name="num state running optional"),
+        ),
+        ui.Filter.create(live_name=LIVE),
+        ui.icon_button(
+            "keyboard",
+            "Keyboard shortcuts",
+            class_name="btn ghost icon optional",
+            on_click=shell.ShellState.toggle_sheet,
+        ),
+        class_name="topbar",
+    )
+
+
+def board_page() -> rx.Component:
+    return shell.shell(
+        _topbar(),
+        shell.banners(LIVE, BoardState.reread),
+        rx.el.div(
+            rx.match(
+                rx.cond(BoardState.missing, "missing", rx.cond(BoardState.project_id, "board", "bones")),
+                ("missing", _missing()),
+                ("bones", _bones()),
+                ui.Board.create(
+                    *[_column(*column) for column in COLUMNS],
+                    board_name=BOARD,
+                    live_name=LIVE,
+                    on_move=BoardState.move,
+                    class_name="board",
+                ),
+            ),
+            task_panel(BoardState.project_id, BoardState.demo, BoardState.execute, BoardState.cancel, BoardState.remove),
+            class_name="stage-body",
+        ),
+        notice(BoardState.restore),
+        current=BoardState.project_id,
+    )

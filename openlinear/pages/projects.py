@@ -1,0 +1,179 @@
+"""Choosing a project, making one, and the demo."""
+
+from typing import Any
+
+import reflex as rx
+
+from openlinear.components import shell, ui
+from openlinear.components.acting import Personal
+from openlinear.components.notice import NoticeState, notice
+from openlinear.live import LiveState
+from openlinear.services import demo, projects
+from openlinear.services.errors import Invalid, ServiceError
+
+
+class ProjectsState(Personal, rx.State):
+    offered: bool = False
+    ready: bool = False
+    error: str = ""
+    busy: bool = False
+
+    @rx.event
+    async def load(self) -> None:
+        async with self.acting() as (session, actor):
+            self.offered = await demo.demo_offered(session, actor)
+        self.ready = True
+        self.error, self.busy = "", False
+
+    @rx.event
+    async def to_last(self) -> Any:
+        """`/` is the newest board this person has; without any, this page."""
+        async with self.acting() as (session, actor):
+            own = await projects.list_projects(session, actor)
+        return rx.redirect(f"/p/{own[-1].id}" if own else "/projects", replace=True)
+
+    @rx.event
+    async def try_demo(self) -> Any:
+        async with self.acting() as (session, actor):
+            project, _ = await demo.create_demo(session, actor)
+        return rx.redirect(f"/p/{project.id}")
+
+    @rx.event
+    async def create(self, data: dict[str, Any]) -> Any:
+        """Make a project once its remote has been read, which can take some seconds."""
+        self.error, self.busy = "", True
+        yield
+        url = str(data.get("url", "")).strip()
+        wanted = projects.ProjectInput(
+            name=str(data.get("name", "")).strip() or name_of(url),
+            clone_url=url,
+            default_branch=str(data.get("branch", "")).strip() or None,
+            remote_username=str(data.get("username", "")).strip() or None,
+            remote_password=str(data.get("password", "")) or None,
+        )
+        try:
+            async with self.acting() as (_, actor):
+                pass
+            made = await projects.create_project(actor, wanted)
+        except Invalid as error:
+            self.error = " ".join([str(error), *error.fields.values()])
+        except ServiceError as error:
+            self.error = str(error)
+        else:
+            self.busy = False
+            yield rx.redirect(f"/p/{made.id}")
+        self.busy = False
+
+
+def name_of(url: str) -> str:
+    """A repository's name, from its clone URL."""
+    return url.rstrip("/").rsplit("/", 1)[-1].removesuffix(".git") or "Project"
+
+
+def projects_page() -> rx.Component:
+    return shell.shell(
+        rx.el.header(shell.unfold_button(), rx.el.h1("Projects"), class_name="topbar"),
+        shell.banners(LiveState.get_full_name(), ProjectsState.load),
+        rx.el.main(
+            rx.cond(ProjectsState.ready & ProjectsState.offered, _demo()),
+            rx.cond(
+                shell.ShellState.places,
+                rx.el.section(
+                    rx.el.h2("Yours"),
+                    rx.el.div(rx.foreach(shell.ShellState.places, _row), class_name="rows"),
+                ),
+            ),
+            _new(),
+            class_name="content",
+        ),
+        notice(NoticeState.close),
+        current="projects",
+    )
+
+
+def _demo() -> rx.Component:
+    return rx.el.section(
+        rx.el.div(
+            rx.el.div(
+                rx.el.h2("See it work first"),
+                rx.el.p(
+                    "A small repository on this machine with three tasks. They are done by the real agent, "
+                    "with a scripted model instead of a real one: no account and no key needed."
+                ),
+            ),
+            rx.el.button("Try the demo project", class_name="btn", on_click=ProjectsState.try_demo),
+            class_name="offer",
+        )
+    )
+
+
+def _row(place: rx.Var[shell.Place]) -> rx.Component:
+    return ui.link(
+        ui.icon("square-kanban", 16),
+        rx.el.span(rx.el.div(place.name, class_name="name"), class_name="grow"),
+        rx.cond(place.demo, shell.demo_tag()),
+        ui.icon("chevron-right", 16),
+        href="/p/" + place.id,
+        class_name="row",
+        key=place.id,
+    )
+
+
+def _field(label: str, hint: str = "", **props: Any) -> rx.Component:
+    return rx.el.label(
+        label,
+        rx.el.input(class_name="input", **props),
+        rx.el.span(hint, class_name="meta") if hint else rx.fragment(),
+        class_name="field",
+    )
+
+
+def _new() -> rx.Component:
+    return rx.el.section(
+        rx.el.h2("New project"),
+        rx.el.form(
+            _field(
+                "Clone URL",
+                "The repository that agents work on. It is read before the project is made.",
+                name="url",
+                required=True,
+                placeholder="https://github.com/you/repository.git",
+                type="text",
+                input_mode="url",
+            ),
+            rx.el.div(
+                _field("Name", "Empty: the repository's name.", name="name", max_length=100),
+                _field("Default branch", "Empty: what the remote says.", name="branch"),
+                class_name="pair",
+            ),
+            rx.el.div(
+                _field("Username", "Only for a private remote.", name="username", auto_complete="off"),
+                _field(
+                    "Password or token",
+                    "Kept encrypted, never shown again.",
+                    name="password",
+                    type="password",
+                    auto_complete="new-password",
+                ),
+                class_name="pair",
+            ),
+            rx.cond(
+                ProjectsState.error != "",
+                rx.el.p(ProjectsState.error, class_name="error-line", role="alert"),
+            ),
+            rx.el.button(
+                rx.cond(ProjectsState.busy, "Reading the repository", "Create project"),
+                class_name="btn primary",
+                type="submit",
+                disabled=ProjectsState.busy,
+            ),
+            on_submit=ProjectsState.create,
+            class_name="form",
+        ),
+        id="new",
+    )
+
+
+def home_page() -> rx.Component:
+    """Nothing to see: on the way to the last board."""
+    return rx.el.main(class_name="board", aria_busy=True)

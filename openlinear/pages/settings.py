@@ -1,0 +1,239 @@
+"""Settings: how tasks run, which models there are, how it looks."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import reflex as rx
+
+from openlinear.components import shell, ui
+from openlinear.components.acting import Personal
+from openlinear.components.notice import NoticeState, notice
+from openlinear.live import LiveState
+from openlinear.services import preferences, providers
+from openlinear.services.errors import ServiceError
+
+OTHER = "other"
+
+
+@dataclass(frozen=True)
+class Provider:
+    id: str
+    name: str
+    detail: str
+
+
+class SettingsState(Personal, rx.State):
+    parallel: int = 3
+    batch: int = 3
+    auto_approve: bool = False
+    stop_on_failure: bool = False
+    conflict: str = "skip"
+    connected: list[Provider] = []
+    choices: list[Provider] = []
+    choice: str = ""
+    error: str = ""
+    connect_error: str = ""
+
+    @rx.event
+    async def load(self) -> None:
+        await self._read()
+
+    async def _read(self) -> None:
+        async with self.acting() as (session, actor):
+            chosen = await preferences.get_settings(session, actor)
+            known = await providers.list_providers(session, actor)
+        self.parallel, self.batch = chosen.parallel_limit, chosen.max_batch_size
+        self.auto_approve, self.stop_on_failure = chosen.auto_approve, chosen.stop_on_failure
+        self.conflict = chosen.conflict_behavior
+        self.connected = [
+            Provider(one.provider_id, one.name, one.base_url or ", ".join(one.models))
+            for one in known
+            if one.connected
+        ]
+        self.choices = [Provider(one.provider_id, one.name, "") for one in known if not one.connected]
+        self.choice = self.choices[0].id if self.choices else OTHER
+
+    @rx.event
+    async def set_number(self, name: str, text: str) -> None:
+        await self._save({name: int(text) if text.isdigit() else 0})
+
+    @rx.event
+    async def set_flag(self, name: str, on: bool) -> None:
+        await self._save({name: on})
+
+    @rx.event
+    async def set_conflict(self, behavior: str) -> None:
+        await self._save({"conflict_behavior": behavior})
+
+    async def _save(self, patch: dict[str, Any]) -> None:
+        """What the browser names is checked against the settings there are."""
+        self.error = ""
+        allowed = preferences.SettingsPatch.__annotations__
+        wanted: Any = {name: value for name, value in patch.items() if name in allowed}
+        try:
+            async with self.acting() as (session, actor):
+                await preferences.update_settings(session, actor, wanted)
+        except ServiceError as error:
+            self.error = str(error)
+        await self._read()
+
+    @rx.event
+    async def choose(self, provider: str) -> None:
+        self.choice, self.connect_error = provider, ""
+
+    @rx.event
+    async def connect(self, data: dict[str, Any]) -> None:
+        """Keep a key. It passes through here alone and is in no var."""
+        self.connect_error = ""
+        other = self.choice == OTHER
+        models = [one for one in str(data.get("models", "")).replace(",", " ").split() if one]
+        try:
+            async with self.acting() as (session, actor):
+                await providers.connect(
+                    session,
+                    actor,
+                    str(data.get("id", "")).strip() if other else self.choice,
+                    str(data.get("key", "")) or None,
+                    base_url=str(data.get("url", "")).strip() or None,
+                    models=models,
+                )
+        except ServiceError as error:
+            self.connect_error = str(error)
+        else:
+            await self._read()
+
+    @rx.event
+    async def disconnect(self, provider: str) -> None:
+        async with self.acting() as (session, actor):
+            await providers.disconnect(session, actor, provider)
+        await self._read()
+
+
+def settings_page() -> rx.Component:
+    return shell.shell(
+        rx.el.header(shell.unfold_button(), rx.el.h1("Settings"), class_name="topbar"),
+        shell.banners(LiveState.get_full_name(), SettingsState.load),
+        rx.el.main(_models(), _execution(), _look(), class_name="content"),
+        notice(NoticeState.close),
+        current="settings",
+    )
+
+
+def _models() -> rx.Component:
+    return rx.el.section(
+        rx.el.h2("Models"),
+        rx.cond(
+            SettingsState.connected,
+            rx.el.div(rx.foreach(SettingsState.connected, _provider), class_name="rows"),
+            rx.el.p("No provider is connected. Connect one to run tasks on a real model.", class_name="meta"),
+        ),
+        rx.el.form(
+            rx.el.label(
+                "Provider",
+                rx.el.select(
+                    rx.foreach(SettingsState.choices, lambda one: rx.el.option(one.name, value=one.id)),
+                    rx.el.option("Another OpenAI-compatible endpoint", value=OTHER),
+                    value=SettingsState.choice,
+                    on_change=SettingsState.choose,
+                    class_name="select",
+                ),
+                class_name="field",
+            ),
+            rx.cond(
+                SettingsState.choice == OTHER,
+                rx.fragment(
+                    rx.el.div(
+                        _input("Id", name="id", placeholder="ollama", required=True),
+                        _input(
+                            "Base URL", name="url", placeholder="https://models.example.com/v1", required=True
+                        ),
+                        class_name="pair",
+                    ),
+                    _input(
+                        "Models, separated by commas", name="models", placeholder="qwen3:32b", required=True
+                    ),
+                ),
+            ),
+            _input("API key", name="key", type="password", auto_complete="off"),
+            rx.el.p("Kept encrypted, never shown again.", class_name="meta"),
+            rx.cond(
+                SettingsState.connect_error != "",
+                rx.el.p(SettingsState.connect_error, class_name="error-line", role="alert"),
+            ),
+            rx.el.button("Connect", class_name="btn primary", type="submit"),
+            on_submit=SettingsState.connect,
+            reset_on_submit=True,
+            class_name="form",
+        ),
+    )
+
+
+def _provider(one: rx.Var[Provider]) -> rx.Component:
+    return rx.el.div(
+        rx.el.div(
+            rx.el.div(one.name, class_name="name"),
+            rx.el.div(one.detail, class_name="meta", title=one.detail),
+            class_name="grow",
+        ),
+        rx.el.button(
+            "Disconnect", class_name="btn", type="button", on_click=SettingsState.disconnect(one.id)
+        ),
+        class_name="row",
+        key=one.id,
+    )
+
+
+def _input(label: str, **props: Any) -> rx.Component:
+    return rx.el.label(label, rx.el.input(class_name="input", **props), class_name="field")
+
+
+def _setting(label: str, control: rx.Component) -> rx.Component:
+    return rx.el.label(rx.el.span(label), control, class_name="setting")
+
+
+def _number(name: str, value: rx.Var[int]) -> rx.Component:
+    return rx.el.input(
+        key=name + value.to(str),
+        default_value=value.to(str),
+        type="number",
+        min=1,
+        max=50,
+        class_name="input num",
+        on_blur=lambda text: SettingsState.set_number(name, text),
+    )
+
+
+def _flag(name: str, value: rx.Var[bool]) -> rx.Component:
+    return rx.el.input(type="checkbox", checked=value, on_change=lambda on: SettingsState.set_flag(name, on))
+
+
+def _execution() -> rx.Component:
+    return rx.el.section(
+        rx.el.h2("Execution"),
+        _setting("Tasks that run at once", _number("parallel_limit", SettingsState.parallel)),
+        _setting("Tasks in one batch", _number("max_batch_size", SettingsState.batch)),
+        _setting(
+            "Start a queue's next task without asking", _flag("auto_approve", SettingsState.auto_approve)
+        ),
+        _setting("Stop a batch when a task fails", _flag("stop_on_failure", SettingsState.stop_on_failure)),
+        _setting(
+            "When a merge conflicts",
+            rx.el.select(
+                rx.el.option("Skip the task", value="skip"),
+                rx.el.option("Fail the batch", value="fail"),
+                value=SettingsState.conflict,
+                on_change=SettingsState.set_conflict,
+                class_name="select",
+            ),
+        ),
+        rx.cond(
+            SettingsState.error != "", rx.el.p(SettingsState.error, class_name="error-line", role="alert")
+        ),
+    )
+
+
+def _look() -> rx.Component:
+    return rx.el.section(
+        rx.el.h2("Look"),
+        rx.el.div(rx.el.span("Theme"), ui.ThemeSwitch.create(), class_name="setting"),
+    )

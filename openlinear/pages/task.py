@@ -1,0 +1,204 @@
+"""The open task: what its panel shows, and what can be done there. `panel.py` is its view."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import reflex as rx
+
+from openlinear.components.acting import Personal, an_id
+from openlinear.components.cards import Card, card_of
+from openlinear.live import entry_of
+from openlinear.services import execution, feed, labels, providers, tasks
+from openlinear.services.errors import NotFound
+from openlinear.services.views import AskView, TaskView
+
+PAGE = 200
+
+
+@dataclass(frozen=True)
+class Tag:
+    """A label that the task may wear."""
+
+    id: str
+    name: str
+    color: str
+    on: bool
+
+
+@dataclass(frozen=True)
+class Question:
+    """What the agent waits for."""
+
+    id: str
+    kind: str
+    text: str
+    options: list[str] = field(default_factory=list)
+
+
+class PanelState(Personal, rx.State):
+    """The open task. Its log lines come page by page, then live (see assets/ui/entries.js)."""
+
+    task_id: str = ""
+    card: Card = Card()
+    news: int = 0
+    title: str = ""
+    description: str = ""
+    model: str = ""
+    branch: str = ""
+    error: str = ""
+    tags: list[Tag] = []
+    models: list[str] = []
+    asks: list[Question] = []
+    run_id: str = ""
+    entries: list[dict[str, Any]] = []
+    patch: str = ""
+    tab: str = "conversation"
+    missing: bool = False
+
+    @rx.event
+    async def open(self) -> AsyncIterator[None]:
+        """Show the task that the address names, or none."""
+        parts = self.router.url.path.strip("/").split("/")
+        wanted = parts[3] if len(parts) > 3 and parts[2] == "t" else ""
+        if wanted != self.task_id:
+            self._clear()
+            self.task_id = wanted
+            yield
+        if wanted:
+            async for _ in self._read():
+                yield
+
+    @rx.event
+    async def refresh(self) -> AsyncIterator[None]:
+        if self.task_id:
+            async for _ in self._read():
+                yield
+
+    async def _read(self) -> AsyncIterator[None]:
+        try:
+            async with self.acting() as (session, actor):
+                ident = an_id(self.task_id)
+                seen = await feed.latest_id(session)
+                task = await tasks.task(session, actor, ident)
+                self.tags = [
+                    Tag(str(one.id), one.name, one.color, any(one.id == worn.id for worn in task.labels))
+                    for one in await labels.list_labels(session, actor)
+                ]
+                self.models = await providers.model_choices(session, actor)
+                self.asks = [_question(ask) for ask in await execution.asks(session, actor, ident)]
+                self.patch = (await execution.diff(session, actor, ident)).patch
+                self._show(task, seen)
+        except NotFound:
+            self.missing = True
+            return
+        yield
+        async for _ in self._read_log(after=0):
+            yield
+
+    async def _read_log(self, after: int) -> AsyncIterator[None]:
+        """The lines after a number, one page at a time, so that a long log shows at once."""
+        while self.run_id:
+            async with self.acting() as (session, actor):
+                page = await execution.log(session, actor, an_id(self.task_id), after, PAGE)
+            if page:
+                self.entries = [entry_of(an_id(self.run_id), entry) for entry in page]
+                after = page[-1].seq
+                yield
+            if len(page) < PAGE:
+                return
+
+    @rx.event
+    async def more_log(self, run_id: str, after: int) -> AsyncIterator[None]:
+        """A browser missed lines, or one was too long to come by itself."""
+        if run_id == self.run_id:
+            async for _ in self._read_log(after):
+                yield
+
+    @rx.event
+    async def save_title(self, text: str) -> None:
+        await self._change({"title": text})
+
+    @rx.event
+    async def save_description(self, text: str) -> None:
+        await self._change({"description": text})
+
+    @rx.event
+    async def set_status(self, status: str) -> None:
+        await self._change({"status": status})
+
+    @rx.event
+    async def set_priority(self, priority: str) -> None:
+        await self._change({"priority": priority or None})
+
+    @rx.event
+    async def set_model(self, model: str) -> None:
+        await self._change({"model": model})
+
+    @rx.event
+    async def toggle_tag(self, tag_id: str) -> None:
+        worn = {tag.id for tag in self.tags if tag.on}
+        await self._change({"labels": sorted(worn ^ {tag_id})})
+
+    @rx.event
+    async def add_tag(self, data: dict[str, Any]) -> None:
+        """A new label, worn at once."""
+        name = str(data.get("name", "")).strip()
+        if not name:
+            return
+        async with self.acting() as (session, actor):
+            label = await labels.create_label(session, actor, name, str(data.get("color", "slate")))
+        self.tags = [*self.tags, Tag(str(label.id), label.name, label.color, False)]
+        await self._change({"labels": [*(tag.id for tag in self.tags if tag.on), str(label.id)]})
+
+    async def _change(self, patch: tasks.TaskPatch) -> None:
+        async with self.acting() as (session, actor):
+            task = await tasks.update_task(session, actor, an_id(self.task_id), patch)
+        worn = {label.id for label in task.labels}
+        self.tags = [Tag(tag.id, tag.name, tag.color, an_id(tag.id) in worn) for tag in self.tags]
+        self._show(task, self.news)
+
+    @rx.event
+    async def reply(self, ask_id: str, reply: str) -> None:
+        await self._answer(ask_id, {"reply": reply})
+
+    @rx.event
+    async def deny(self, ask_id: str, data: dict[str, Any]) -> None:
+        message = str(data.get("message", "")).strip()
+        await self._answer(ask_id, {"reply": "reject", **({"message": message} if message else {})})
+
+    @rx.event
+    async def choose(self, ask_id: str, label: str) -> None:
+        await self._answer(ask_id, {"answers": [[label]]})
+
+    @rx.event
+    async def write(self, ask_id: str, data: dict[str, Any]) -> None:
+        text = str(data.get("message", "")).strip()
+        if text:
+            await self._answer(ask_id, {"answers": [[text]]})
+
+    async def _answer(self, ask_id: str, answer: dict[str, Any]) -> None:
+        async with self.acting() as (session, actor):
+            await execution.answer(session, actor, an_id(self.task_id), an_id(ask_id), answer)
+        self.asks = [ask for ask in self.asks if ask.id != ask_id]
+
+    @rx.event
+    async def show_tab(self, tab: str) -> None:
+        self.tab = tab
+
+    def _clear(self) -> None:
+        owner = self._owner
+        self.reset()
+        self._owner = owner
+
+    def _show(self, task: TaskView, seen: int) -> None:
+        run = task.execution
+        self.card, self.news = card_of(task), seen
+        self.title, self.description, self.model = task.title, task.description, task.model
+        self.run_id = str(run.run_id) if run else ""
+        self.branch = run.branch if run else ""
+        self.error = (run.error or "") if run else ""
+
+
+def _question(ask: AskView) -> Question:
+    return Question(str(ask.id), ask.kind, ask.text, [option.label for option in ask.options])

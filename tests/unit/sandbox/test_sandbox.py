@@ -1,0 +1,165 @@
+"""What the sandboxes decide without an engine: names, limits, versions, choices."""
+
+import io
+import json
+import re
+import subprocess
+import time
+import uuid
+from pathlib import Path
+
+import pytest
+
+from engine.errors import RunError
+from engine.sandbox import container as spec
+from engine.sandbox import daemonized, image, opencode
+from engine.sandbox.choose import choose
+from engine.sandbox.docker_state import _unix
+from engine.sandbox.helper import helper_name
+from engine.sandbox.output import Output
+from engine.sandbox.reaper import carriers, reap
+from engine.sandbox.server import server_password
+from engine.settings import EngineSettings
+from tests.support.sandbox import silent
+
+USER = uuid.UUID("00000000-0000-4000-8000-000000000001")
+
+
+def settings(**changes: object) -> EngineSettings:
+    return EngineSettings(**{"openlinear_secret_key": "a key", **changes})
+
+
+def test_names_are_those_of_the_design_and_tell_installations_apart() -> None:
+    assert spec.container_name(settings(), USER) == f"opencode-user-{USER}"
+    assert spec.network_name(settings()) == "openlinear"
+    assert f"opencode-auth-{USER}" in spec.volumes(settings(), USER)
+    other = settings(installation="second")
+    assert spec.container_name(other, USER) == f"opencode-user-{USER}-second"
+    assert not set(spec.volumes(settings(), USER)) & set(spec.volumes(other, USER))
+
+
+def test_the_spec_changes_with_limits_image_and_network() -> None:
+    def label(image_id: str = "sha256:1", network: str = "n", **changes: object) -> str:
+        return spec.container_spec(settings(**changes), USER, image_id, network)["labels"]["spec"]
+
+    digests = [label(), label("sha256:2"), label(network="m"), label(container_memory_mb=1024)]
+    assert len(set(digests)) == 4
+    assert label() == label()
+
+
+def test_the_host_is_named_only_where_local_remotes_are_allowed() -> None:
+    assert spec.container_spec(settings(), USER, "i", "n")["extra_hosts"] == {}
+    allowed = spec.container_spec(settings(allow_local_remotes=True), USER, "i", "n")
+    assert allowed["extra_hosts"] == {"host.docker.internal": "host-gateway"}
+
+
+def test_passwords_differ_by_key_user_and_container() -> None:
+    passwords = {
+        server_password(settings(), USER, "a"),
+        server_password(settings(), USER, "b"),
+        server_password(settings(), uuid.uuid4(), "a"),
+        server_password(settings(openlinear_secret_key="another"), USER, "a"),
+    }
+    assert len(passwords) == 4
+    assert server_password(settings(), USER, "a") in passwords
+
+
+def test_image_and_process_sandbox_have_one_version() -> None:
+    dockerfile = (image.build_context() / "Dockerfile").read_text()
+    assert f"ARG OPENCODE_VERSION={opencode.VERSION}\n" in dockerfile
+    plugin = json.loads((image.build_context() / "plugin" / "package.json").read_text())
+    assert plugin["dependencies"]["@opencode-ai/plugin"] == opencode.VERSION
+
+
+def test_the_image_is_named_by_what_it_is_built_from(tmp_path: Path) -> None:
+    (tmp_path / "Dockerfile").write_text("FROM scratch")
+    before = image.context_hash(tmp_path)
+    assert image.context_hash(tmp_path) == before
+    (tmp_path / "Dockerfile").write_text("FROM scratch\n")
+    assert image.context_hash(tmp_path) != before
+
+
+async def test_output_over_its_limit_is_refused_wherever_it_goes() -> None:
+    file = io.BytesIO()
+    output = Output(file, limit=10)
+    await output.take(b"12345")
+    await output.take(b"123", error=True)
+    assert (file.getvalue(), bytes(output.stdout), bytes(output.stderr)) == (b"12345", b"", b"123")
+    with pytest.raises(RunError) as caught:
+        await output.take(b"678")
+    assert caught.value.kind == "limit"
+    assert file.getvalue() == b"12345"
+
+
+@pytest.mark.parametrize("name", ["", "../x", "Up", "a b", "x" * 40, "a\n"])
+def test_a_helpers_name_cannot_leave_its_folder(name: str) -> None:
+    with pytest.raises(ValueError, match="not a helper's name"):
+        helper_name(name)
+
+
+def test_the_reaper_finds_by_environment_and_by_folder(tmp_path: Path) -> None:
+    mark = f"TEST_REAPER={uuid.uuid4()}"
+    name, value = mark.split("=")
+    marked = subprocess.Popen(["sleep", "60"], env={name: value, "PATH": "/usr/bin:/bin"})
+    inside = subprocess.Popen(["sleep", "60"], cwd=tmp_path)
+    beside_folder = tmp_path.with_name(f"{tmp_path.name}-beside")
+    beside_folder.mkdir()
+    beside = subprocess.Popen(["sleep", "60"], cwd=beside_folder)
+    try:
+        assert sorted(carriers(mark.encode(), str(tmp_path))) == sorted([marked.pid, inside.pid])
+        assert reap(mark.encode(), str(tmp_path)) >= 2
+        assert marked.wait(5) == inside.wait(5) == -9
+        assert beside.poll() is None
+    finally:
+        for process in (marked, inside, beside):
+            process.kill()
+            process.wait()
+
+
+def test_an_empty_marker_names_nobody() -> None:
+    with pytest.raises(ValueError, match="every process"):
+        carriers(b"")
+
+
+def test_a_record_of_a_pid_that_is_another_process_now_is_gone(tmp_path: Path) -> None:
+    record = daemonized.start(
+        ["sleep", "60"], {"PATH": "/usr/bin:/bin"}, tmp_path, stdin=None, log=tmp_path / "log"
+    )
+    try:
+        daemonized.save(tmp_path / "record.json", record)
+        assert daemonized.load(tmp_path / "record.json") == record
+        assert (tmp_path / "record.json").stat().st_mode & 0o777 == 0o600
+        assert daemonized.state(record) == "running"
+        assert daemonized.state(daemonized.Record(record.pid, "1")) == "gone"
+    finally:
+        subprocess.run(["kill", "-9", str(record.pid)], check=True)
+    for _ in range(100):
+        if daemonized.state(record) == "gone":
+            return
+        time.sleep(0.02)
+    pytest.fail("a killed process is still taken for a running one")
+
+
+def test_the_engines_dates_are_read_to_the_microsecond() -> None:
+    assert _unix("2026-11-22T12:00:00.123456789Z") == pytest.approx(1795348800.123456)
+    assert _unix("2026-11-22T12:00:00Z") == 1795348800
+
+
+async def test_auto_is_decided_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/no.sock")
+    assert (await choose(settings(openlinear_home=tmp_path))).name == "process"
+    assert json.loads((tmp_path / "sandbox.json").read_text()) == {"sandbox": "process"}
+    (tmp_path / "sandbox.json").write_text('{"sandbox": "docker"}')
+    assert (await choose(settings(openlinear_home=tmp_path))).name == "docker", "an outage must not downgrade"
+    assert (await choose(settings(openlinear_home=tmp_path, sandbox="process"))).name == "process"
+
+
+async def test_without_an_engine_the_image_says_the_cure(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOCKER_HOST", "unix:///nonexistent/docker.sock")
+    assert "Start it" in (await image.ensure_image(settings(), silent) or "")
+
+
+async def test_a_remote_engine_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOCKER_HOST", "tcp://192.0.2.1:2375")
+    sandbox = await choose(settings(sandbox="docker"))
+    assert re.search("DOCKER_HOST must name", await sandbox.check() or "")
