@@ -80,7 +80,8 @@ def test_a_card_says_what_its_run_does() -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "state"), [("queued", "running"), ("waiting", "waiting"), ("failed", "failed"), ("done", "done")]
+    ("status", "state"),
+    [("queued", "running"), ("waiting", "waiting"), ("failed", "failed"), ("done", "done")],
 )
 def test_a_run_has_one_colour(status: str, state: str) -> None:
     assert card_of(task(run(status=status))).run.state == state
