@@ -32,7 +32,7 @@ class ShellState(Personal, rx.State):
 
     @rx.event
     async def load(self) -> None:
-        async with self.acting() as (session, actor):
+        async with self._acting() as (session, actor):
             self.name = actor.name
             self.places = [
                 Place(str(one.id), one.name, one.demo) for one in await projects.list_projects(session, actor)

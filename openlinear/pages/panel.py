@@ -25,7 +25,9 @@ LIVE = LiveState.get_full_name()
 LOG = LogState.get_full_name()
 
 
-def task_panel(project_id: rx.Var[str], demo: rx.Var[bool], execute: Any, cancel: Any, remove: Any) -> rx.Component:
+def task_panel(
+    project_id: rx.Var[str], demo: rx.Var[bool], execute: Any, cancel: Any, remove: Any
+) -> rx.Component:
     """The panel, when a task is open. Handlers take the task's id, `remove` its identifier as well."""
     return rx.cond(
         PanelState.task_id != "",
@@ -111,7 +113,7 @@ def _head(project_id: rx.Var[str], execute: Any, cancel: Any, remove: Any) -> rx
             label="Title",
             max_length=500,
             class_name="bare panel-title",
-            on_save=PanelState.save_title,
+            on_save=lambda text: PanelState.save_title(PanelState.task_id, text),
         ),
         _facts(run),
         class_name="panel-head",
@@ -199,7 +201,9 @@ def _body(demo: rx.Var[bool]) -> rx.Component:
             ("log", ui.Log.create(empty="No log yet. Execute the task to fill it.", **feed_props)),
             rx.fragment(
                 rx.foreach(PanelState.asks, _ask),
-                ui.Conversation.create(_details(demo), empty=quiet, follow=_live_card().run.open, **feed_props),
+                ui.Conversation.create(
+                    _details(demo), empty=quiet, follow=_live_card().run.open, **feed_props
+                ),
             ),
         ),
         class_name="panel-body",
@@ -211,7 +215,7 @@ def _choice(label: str, value: Any, options: tuple[tuple[str, str], ...], on_cha
     return rx.el.select(
         *[rx.el.option(title, value=name) for name, title in options],
         value=value,
-        on_change=on_change,
+        on_change=lambda name: on_change(PanelState.task_id, name),
         class_name="select",
         aria_label=label,
     )
@@ -229,7 +233,7 @@ def _details(demo: rx.Var[bool]) -> rx.Component:
             multiline=True,
             max_length=50_000,
             class_name="bare panel-text",
-            on_save=PanelState.save_description,
+            on_save=lambda text: PanelState.save_description(PanelState.task_id, text),
         ),
         rx.el.div(
             _choice("Status", card.status, STATUSES, PanelState.set_status),
@@ -238,7 +242,7 @@ def _details(demo: rx.Var[bool]) -> rx.Component:
                 rx.el.option(rx.cond(demo, "Demo model, scripted", "Default model"), value=""),
                 rx.foreach(PanelState.models, lambda name: rx.el.option(name, value=name)),
                 value=PanelState.model,
-                on_change=PanelState.set_model,
+                on_change=lambda name: PanelState.set_model(PanelState.task_id, name),
                 class_name="select",
                 aria_label="Model",
             ),
@@ -252,7 +256,7 @@ def _details(demo: rx.Var[bool]) -> rx.Component:
                     class_name="btn",
                     type="button",
                     aria_pressed=tag.on,
-                    on_click=PanelState.toggle_tag(tag.id),
+                    on_click=PanelState.toggle_tag(PanelState.task_id, tag.id),
                 ),
             ),
             rx.el.form(
@@ -263,7 +267,7 @@ def _details(demo: rx.Var[bool]) -> rx.Component:
                     max_length=40,
                     aria_label="New label",
                 ),
-                on_submit=PanelState.add_tag,
+                on_submit=lambda data: PanelState.add_tag(PanelState.task_id, data),
                 reset_on_submit=True,
                 class_name="new-label",
             ),
@@ -282,17 +286,20 @@ def _ask(ask: rx.Var[Question]) -> rx.Component:
             ask.kind == "permission",
             rx.el.form(
                 rx.el.button(
-                    "Allow once", class_name="btn", type="button", on_click=PanelState.reply(ask.id, "once")
+                    "Allow once",
+                    class_name="btn",
+                    type="button",
+                    on_click=PanelState.reply(PanelState.task_id, ask.id, "once"),
                 ),
                 rx.el.button(
                     "Always allow",
                     class_name="btn",
                     type="button",
-                    on_click=PanelState.reply(ask.id, "always"),
+                    on_click=PanelState.reply(PanelState.task_id, ask.id, "always"),
                 ),
                 say,
                 rx.el.button("Deny", class_name="btn danger", type="submit"),
-                on_submit=PanelState.deny(ask.id),
+                on_submit=lambda data: PanelState.deny(PanelState.task_id, ask.id, data),
                 class_name="acts",
             ),
             rx.fragment(
@@ -303,7 +310,7 @@ def _ask(ask: rx.Var[Question]) -> rx.Component:
                             label,
                             class_name="btn",
                             type="button",
-                            on_click=PanelState.choose(ask.id, label),
+                            on_click=PanelState.choose(PanelState.task_id, ask.id, label),
                         ),
                     ),
                     class_name="options",
@@ -311,7 +318,7 @@ def _ask(ask: rx.Var[Question]) -> rx.Component:
                 rx.el.form(
                     say,
                     rx.el.button("Answer", class_name="btn", type="submit"),
-                    on_submit=PanelState.write(ask.id),
+                    on_submit=lambda data: PanelState.write(PanelState.task_id, ask.id, data),
                     class_name="acts",
                 ),
             ),

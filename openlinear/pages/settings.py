@@ -39,7 +39,7 @@ class SettingsState(Personal, rx.State):
         await self._read()
 
     async def _read(self) -> None:
-        async with self.acting() as (session, actor):
+        async with self._acting() as (session, actor):
             chosen = await preferences.get_settings(session, actor)
             known = await providers.list_providers(session, actor)
         self.parallel, self.batch = chosen.parallel_limit, chosen.max_batch_size
@@ -71,7 +71,7 @@ class SettingsState(Personal, rx.State):
         allowed = preferences.SettingsPatch.__annotations__
         wanted: Any = {name: value for name, value in patch.items() if name in allowed}
         try:
-            async with self.acting() as (session, actor):
+            async with self._acting() as (session, actor):
                 await preferences.update_settings(session, actor, wanted)
         except ServiceError as error:
             self.error = str(error)
@@ -88,7 +88,7 @@ class SettingsState(Personal, rx.State):
         other = self.choice == OTHER
         models = [one for one in str(data.get("models", "")).replace(",", " ").split() if one]
         try:
-            async with self.acting() as (session, actor):
+            async with self._acting() as (session, actor):
                 await providers.connect(
                     session,
                     actor,
@@ -104,7 +104,7 @@ class SettingsState(Personal, rx.State):
 
     @rx.event
     async def disconnect(self, provider: str) -> None:
-        async with self.acting() as (session, actor):
+        async with self._acting() as (session, actor):
             await providers.disconnect(session, actor, provider)
         await self._read()
 

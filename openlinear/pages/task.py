@@ -14,6 +14,8 @@ from openlinear.services.errors import NotFound
 from openlinear.services.views import AskView, TaskView
 
 PAGE = 200
+COLORS = ("blue", "green", "amber", "violet", "red", "slate")
+"""What new labels are given, in turn."""
 
 
 @dataclass(frozen=True)
@@ -59,8 +61,7 @@ class PanelState(Personal, rx.State):
     @rx.event
     async def open(self) -> AsyncIterator[None]:
         """Show the task that the address names, or none."""
-        parts = self.router.url.path.strip("/").split("/")
-        wanted = parts[3] if len(parts) > 3 and parts[2] == "t" else ""
+        _, wanted = self._place()
         if wanted != self.task_id:
             self._clear()
             self.task_id = wanted
@@ -71,14 +72,14 @@ class PanelState(Personal, rx.State):
 
     @rx.event
     async def refresh(self) -> AsyncIterator[None]:
-        if self.task_id:
+        if self._place()[1]:
             async for _ in self._read():
                 yield
 
     async def _read(self) -> AsyncIterator[None]:
         try:
-            async with self.acting() as (session, actor):
-                ident = an_id(self.task_id)
+            async with self._acting() as (session, actor):
+                ident = an_id(self._place()[1])
                 seen = await feed.latest_id(session)
                 task = await tasks.task(session, actor, ident)
                 self.tags = [
@@ -98,11 +99,12 @@ class PanelState(Personal, rx.State):
 
     async def _read_log(self, after: int) -> AsyncIterator[None]:
         """The lines after a number, one page at a time, so that a long log shows at once."""
-        while self.run_id:
-            async with self.acting() as (session, actor):
-                page = await execution.log(session, actor, an_id(self.task_id), after, PAGE)
+        run_id = self.run_id
+        while run_id:
+            async with self._acting() as (session, actor):
+                page = await execution.log(session, actor, an_id(self._place()[1]), after, PAGE)
             if page:
-                self.entries = [entry_of(an_id(self.run_id), entry) for entry in page]
+                self.entries = [entry_of(an_id(run_id), entry) for entry in page]
                 after = page[-1].seq
                 yield
             if len(page) < PAGE:
@@ -115,71 +117,78 @@ class PanelState(Personal, rx.State):
             async for _ in self._read_log(after):
                 yield
 
-    @rx.event
-    async def save_title(self, text: str) -> None:
-        await self._change({"title": text})
+    # What is changed is named by the browser: by the time an event arrives, the page may show another task.
 
     @rx.event
-    async def save_description(self, text: str) -> None:
-        await self._change({"description": text})
+    async def save_title(self, task_id: str, text: str) -> None:
+        await self._change(task_id, {"title": text})
 
     @rx.event
-    async def set_status(self, status: str) -> None:
-        await self._change({"status": status})
+    async def save_description(self, task_id: str, text: str) -> None:
+        await self._change(task_id, {"description": text})
 
     @rx.event
-    async def set_priority(self, priority: str) -> None:
-        await self._change({"priority": priority or None})
+    async def set_status(self, task_id: str, status: str) -> None:
+        await self._change(task_id, {"status": status})
 
     @rx.event
-    async def set_model(self, model: str) -> None:
-        await self._change({"model": model})
+    async def set_priority(self, task_id: str, priority: str) -> None:
+        await self._change(task_id, {"priority": priority or None})
 
     @rx.event
-    async def toggle_tag(self, tag_id: str) -> None:
-        worn = {tag.id for tag in self.tags if tag.on}
-        await self._change({"labels": sorted(worn ^ {tag_id})})
+    async def set_model(self, task_id: str, model: str) -> None:
+        await self._change(task_id, {"model": model})
 
     @rx.event
-    async def add_tag(self, data: dict[str, Any]) -> None:
+    async def toggle_tag(self, task_id: str, tag_id: str) -> None:
+        async with self._acting() as (session, actor):
+            task = await tasks.task(session, actor, an_id(task_id))
+        worn = {str(label.id) for label in task.labels}
+        await self._change(task_id, {"labels": sorted(worn ^ {tag_id})})
+
+    @rx.event
+    async def add_tag(self, task_id: str, data: dict[str, Any]) -> None:
         """A new label, worn at once."""
         name = str(data.get("name", "")).strip()
         if not name:
             return
-        async with self.acting() as (session, actor):
-            label = await labels.create_label(session, actor, name, str(data.get("color", "slate")))
+        async with self._acting() as (session, actor):
+            task = await tasks.task(session, actor, an_id(task_id))
+            color = COLORS[len(self.tags) % len(COLORS)]
+            label = await labels.create_label(session, actor, name, color)
         self.tags = [*self.tags, Tag(str(label.id), label.name, label.color, False)]
-        await self._change({"labels": [*(tag.id for tag in self.tags if tag.on), str(label.id)]})
+        await self._change(task_id, {"labels": [*(str(one.id) for one in task.labels), str(label.id)]})
 
-    async def _change(self, patch: tasks.TaskPatch) -> None:
-        async with self.acting() as (session, actor):
-            task = await tasks.update_task(session, actor, an_id(self.task_id), patch)
-        worn = {label.id for label in task.labels}
-        self.tags = [Tag(tag.id, tag.name, tag.color, an_id(tag.id) in worn) for tag in self.tags]
-        self._show(task, self.news)
-
-    @rx.event
-    async def reply(self, ask_id: str, reply: str) -> None:
-        await self._answer(ask_id, {"reply": reply})
+    async def _change(self, task_id: str, patch: tasks.TaskPatch) -> None:
+        async with self._acting() as (session, actor):
+            task = await tasks.update_task(session, actor, an_id(task_id), patch)
+        if task_id == self.task_id:
+            worn = {label.id for label in task.labels}
+            self.tags = [Tag(tag.id, tag.name, tag.color, an_id(tag.id) in worn) for tag in self.tags]
+            self._show(task, self.news)
 
     @rx.event
-    async def deny(self, ask_id: str, data: dict[str, Any]) -> None:
+    async def reply(self, task_id: str, ask_id: str, reply: str) -> None:
+        await self._answer(task_id, ask_id, {"reply": reply})
+
+    @rx.event
+    async def deny(self, task_id: str, ask_id: str, data: dict[str, Any]) -> None:
         message = str(data.get("message", "")).strip()
-        await self._answer(ask_id, {"reply": "reject", **({"message": message} if message else {})})
+        await self._answer(task_id, ask_id, {"reply": "reject", **({"message": message} if message else {})})
 
     @rx.event
-    async def choose(self, ask_id: str, label: str) -> None:
-        await self._answer(ask_id, {"answers": [[label]]})
+    async def choose(self, task_id: str, ask_id: str, label: str) -> None:
+        await self._answer(task_id, ask_id, {"answers": [[label]]})
 
     @rx.event
-    async def write(self, ask_id: str, data: dict[str, Any]) -> None:
+    async def write(self, task_id: str, ask_id: str, data: dict[str, Any]) -> None:
         text = str(data.get("message", "")).strip()
         if text:
-            await self._answer(ask_id, {"answers": [[text]]})
+            await self._answer(task_id, ask_id, {"answers": [[text]]})
 
-    async def _answer(self, ask_id: str, answer: dict[str, Any]) -> None:
-        async with self.acting() as (session, actor):
-            await execution.answer(session, actor, an_id(self.task_id), an_id(ask_id), answer)
+    async def _answer(self, task_id: str, ask_id: str, answer: dict[str, Any]) -> None:
+        async with self._acting() as (session, actor):
+            await execution.answer(session, actor, an_id(task_id), an_id(ask_id), answer)
         self.asks = [ask for ask in self.asks if ask.id != ask_id]
 
     @rx.event
