@@ -61,11 +61,10 @@ def task_card(
         rx.el.div(
             rx.cond(
                 run.open,
-                ui.icon_button("square", "Cancel the run", class_name="btn icon", on_click=cancel(card.id)),
+                ui.icon_button("square", "Cancel the run", on_click=cancel(card.id)),
                 ui.icon_button(
                     "play",
                     "Execute",
-                    class_name="btn icon",
                     on_click=execute(card.id),
                     custom_attrs={"data-act": "execute"},
                 ),
@@ -73,7 +72,7 @@ def task_card(
             ui.link(
                 ui.icon("panel-right-open"),
                 href=href,
-                class_name="btn icon",
+                class_name="btn ghost icon",
                 title="Open",
                 tab_index=-1,
                 aria_label="Open the task",

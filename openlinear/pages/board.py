@@ -92,15 +92,19 @@ class BoardState(Personal, rx.State):
 
     @rx.event
     async def move(self, task_id: str, status: str, before: str, after: str) -> None:
-        async with self._acting() as (session, actor):
-            await tasks.move_task(
-                session,
-                actor,
-                an_id(task_id),
-                status,
-                before=an_id(before) if before else None,
-                after=an_id(after) if after else None,
-            )
+        try:
+            async with self._acting() as (session, actor):
+                await tasks.move_task(
+                    session,
+                    actor,
+                    an_id(task_id),
+                    status,
+                    before=an_id(before) if before else None,
+                    after=an_id(after) if after else None,
+                )
+        except ServiceError:
+            await hub.put_back(self.router.session.session_id, task_id)
+            raise
 
     @rx.event
     async def execute(self, task_id: str) -> None:
