@@ -168,12 +168,13 @@ def result(run: rx.Var[Any]) -> list[rx.Component]:
             ),
         ),
         rx.cond(
-            (run.additions > 0) | (run.deletions > 0),
+            run.added != "",
             rx.el.span(
-                rx.el.span("+" + run.additions.to(str), class_name="add"),
+                rx.el.span("+" + run.added, class_name="add"),
                 " ",
-                rx.el.span(MINUS + run.deletions.to(str), class_name="del"),
+                rx.el.span(MINUS + run.removed, class_name="del"),
                 class_name="num",
+                title=f"{run.additions} lines added, {run.deletions} removed",
             ),
         ),
         rx.cond(run.cost != "", rx.el.span(run.cost, class_name="num", title="Cost of the model's tokens")),

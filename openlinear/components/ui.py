@@ -130,7 +130,6 @@ class Editable(Field):
     label: rx.Var[str]
     placeholder: rx.Var[str]
     multiline: rx.Var[bool]
-    max_length: rx.Var[int]
     on_save: rx.EventHandler[rx.event.passthrough_event_spec(str)]
 
 
