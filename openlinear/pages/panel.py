@@ -120,8 +120,9 @@ def _head(project_id: rx.Var[str], execute: Any, cancel: Any, remove: Any) -> rx
 
 
 def _status(card: rx.Var[Card]) -> rx.Component:
-    """In one word and colour, with what it does now."""
+    """In one word and colour, with how long it runs or when it ended."""
     run = card.run
+    ago = ui.Ago.create(at=run.ended, class_name="meta")
     return rx.cond(
         run.open,
         rx.el.span(
@@ -132,9 +133,9 @@ def _status(card: rx.Var[Card]) -> rx.Component:
         ),
         rx.match(
             run.state,
-            ("failed", rx.el.span("Failed", class_name="state failed")),
-            ("done", rx.el.span("Done", class_name="state done")),
-            ("cancelled", rx.el.span("Cancelled", class_name="state meta")),
+            ("failed", rx.el.span("Failed ", ago, class_name="state failed")),
+            ("done", rx.el.span("Done ", ago, class_name="state done")),
+            ("cancelled", rx.el.span("Cancelled ", ago, class_name="state meta")),
             rx.fragment(),
         ),
     )
