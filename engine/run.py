@@ -14,7 +14,8 @@ from uuid import UUID
 
 from dbos import DBOS
 
-from engine.changes import collect_changes, free_branch, known
+from engine.changes import collect_changes, discard_incoming, free_branch, known
+from engine.errors import RunError
 from engine.git import workspace
 from engine.git.demo import demo_home, ensure_demo_repo
 from engine.git.mirror import Mirror
@@ -116,14 +117,18 @@ async def propose(here: World, run: Run, recorder: Recorder) -> End | None:
     if not here.forge.hosts(access.url) or access.credential is None:
         return success("pushed")
     await recorder.note("Opening the pull request", part="proposing", status="creating_pr", progress=94)
-    pull_request = await here.forge.open_pull_request(
-        access.url,
-        access.credential.password,
-        head=run.branch,
-        base=run.base_branch,
-        title=run.title,
-        body=await body(here.database, run),
-    )
+    try:
+        pull_request = await here.forge.open_pull_request(
+            access.url,
+            access.credential.password,
+            head=run.branch,
+            base=run.base_branch,
+            title=run.title,
+            body=await body(here.database, run),
+        )
+    except RunError as error:
+        reason = f"The branch {run.branch} is pushed, but has no pull request: {error.reason}"
+        raise RunError(reason, error.kind) from error
     await recorder.write([], pr_url=pull_request.url, pr_number=pull_request.number)
     return success("pull_request")
 
@@ -223,6 +228,7 @@ async def _tidy(here: World, run: Run, recorder: Recorder) -> None:
     except Exception as error:
         log.warning("run %s: its workspace could not be removed: %s", run.id, error)
         await recorder.note("The workspace could not be removed", part="tidy", level="warning")
+    await discard_incoming(here.settings.repos, run.id)
     await here.containers.release(run.id, run.user_id)
 
 

@@ -58,6 +58,8 @@ class _Turn:
         self._alive = time.monotonic()
         self._tools: set[str] = set()
         self._asks: set[str] = set()
+        self._retry: AgentEvent | None = None
+        """What the model said when it last refused, while the agent waits to ask it again."""
         self._events = 0
 
     # -- following ----------------------------------------------------------------------------
@@ -109,6 +111,8 @@ class _Turn:
     def _count_retries(self, event: AgentEvent) -> None:
         """The agent backs off without end by itself: after a few tries in a row a person should know."""
         limit = self._world.settings.model_retry_limit
+        if event.kind != "alive":
+            self._retry = event if event.kind == "retry" else None
         if event.kind == "retry" and int(event.details.get("attempt", 0)) > limit:
             raise RunError(
                 f"The model did not answer after {limit} retries: {event.text} Retry the task later, "
@@ -184,17 +188,28 @@ class _Turn:
                 continue
             idle = time.monotonic() - self._alive
             if idle > settings.run_idle_seconds and not self._tools:
-                raise RunError(
-                    f"The agent gave no sign of life for {_minutes(settings.run_idle_seconds)}, so it was "
-                    "stopped. Retry the task; if it happens again, try another model.",
-                    "timeout",
-                )
+                raise self._silence()
             if (now() - started).total_seconds() - await self._waited() > settings.run_total_seconds:
                 raise RunError(
                     f"The run reached its limit of {_minutes(settings.run_total_seconds)} and was stopped. "
                     "Split the task, or raise the limit.",
                     "timeout",
                 )
+
+    def _silence(self) -> RunError:
+        """Why nothing came for so long."""
+        length = _minutes(self._world.settings.run_idle_seconds)
+        if self._retry is not None:
+            return RunError(
+                f"The model asks to wait longer than {length}: {self._retry.text} Retry the task later, or "
+                "choose another model.",
+                self._retry.details.get("class", "overload"),
+            )
+        return RunError(
+            f"The agent gave no sign of life for {length}, so it was stopped. Retry the task; if it happens "
+            "again, try another model.",
+            "timeout",
+        )
 
     async def _waited(self) -> float:
         """Seconds that this run spent waiting for a person."""
