@@ -84,10 +84,12 @@ class Hub:
     async def join(self, sid: str, actor: Actor, project_id: UUID, task_id: UUID | None) -> None:
         """Seat a connection, whose permission the caller has checked, and give up its former seat."""
         await self.leave(sid)
+        try:
+            for room in filter(None, (project_id, task_id)):
+                await self._namespace.enter_room(sid, _room(room))
+        except (KeyError, ValueError):  # the connection ended meanwhile: a seat would never be given up
+            return
         self._seats[sid] = Seat(actor, project_id, task_id)
-        await self._namespace.enter_room(sid, _room(project_id))
-        if task_id is not None:
-            await self._namespace.enter_room(sid, _room(task_id))
 
     async def leave(self, sid: str) -> None:
         seat = self._seats.pop(sid, None)
@@ -108,7 +110,16 @@ class Hub:
         return self._app.event_namespace
 
     def attach(self, app: rx.App) -> None:
+        """Work on this app's connections, and give up the seats of those that end."""
         self._app = app
+        namespace = self._namespace
+        passed_on = namespace.on_disconnect
+
+        def ended(sid: str) -> Any:
+            self._seats.pop(sid, None)
+            return passed_on(sid)
+
+        namespace.on_disconnect = ended
 
     # -- following ------------------------------------------------------------------------------
 

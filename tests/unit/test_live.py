@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from socketio import AsyncNamespace
 
 from engine.client import EventView
 from openlinear import live
@@ -18,14 +19,18 @@ PROJECT, TASK, RUN = uuid4(), uuid4(), uuid4()
 LIVE, LOG = LiveState.get_full_name(), LogState.get_full_name()
 
 
-class Namespace:
+class Namespace(AsyncNamespace):
     """Reflex's event namespace, as far as the hub uses it."""
 
     def __init__(self) -> None:
+        super().__init__("/_event")
         self.rooms: dict[str, set[str]] = {}
         self.sent: list[tuple[str, dict[str, Any]]] = []
+        self.gone: list[str] = []
 
     async def enter_room(self, sid: str, room: str) -> None:
+        if sid in self.gone:
+            raise KeyError(sid)
         self.rooms.setdefault(sid, set()).add(room)
 
     async def leave_room(self, sid: str, room: str) -> None:
@@ -33,7 +38,12 @@ class Namespace:
 
     async def emit(self, name: str, update: Any, room: str) -> None:
         assert name == "event"
+        assert room not in self.gone
         self.sent.append((room, update.delta))
+
+    def on_disconnect(self, sid: str) -> None:
+        self.gone.append(sid)
+        self.rooms.pop(sid, None)
 
     def values(self, state: str) -> list[dict[str, Any]]:
         return [delta[state] for _, delta in self.sent if state in delta]
@@ -103,6 +113,17 @@ async def test_a_seat_is_in_its_rooms_and_gives_up_the_former(hub: Hub, namespac
     await hub.leave("s1")
     await hub.leave("s1")
     assert namespace.rooms["s1"] == set()
+
+
+async def test_a_connection_that_ends_gives_up_its_seat(hub: Hub, namespace: Namespace) -> None:
+    ada = person()
+    await hub.join("s1", ada, PROJECT, TASK)
+    await namespace.trigger_event("disconnect", "s1", "transport close")
+    assert namespace.gone == ["s1"], "Reflex was not told"
+    await hub.join("s1", ada, PROJECT, TASK)  # its handler was still under way
+    await follow(hub, event(1, {ada.id}, "tool", "step 1", "running"))
+    assert namespace.sent == []
+    assert (hub._seats, hub._pending) == ({}, {})
 
 
 async def test_every_line_travels_once_and_only_the_latest_progress(hub: Hub, namespace: Namespace) -> None:
