@@ -36,6 +36,8 @@ ROWS_EVERY = 1.0
 """How often the progress of running tasks is read from their rows, in seconds."""
 FRAME = 900
 """A log line over this many bytes is announced, and fetched by who reads it."""
+AGAIN = 1.0
+"""Seconds until live updates begin anew after an error."""
 SHOWN = 20_000
 """Characters of a tool's input or output that a page shows."""
 RING = 64
@@ -125,13 +127,19 @@ class Hub:
 
     async def follow(self, reader: NewsReader) -> None:
         """Pass on news until cancelled. Where some were missed, the pages read their boards again."""
+        began = False
         while True:
-            async with reader.subscribe() as batches:
-                async for batch in batches:
-                    for item in batch:
-                        await self._take(item)
-            for sid in list(self._seats):
-                await self._send(sid, LiveState, {"behind": time.monotonic_ns()})
+            try:
+                async with reader.subscribe() as batches:
+                    for sid in list(self._seats) if began else ():
+                        await self._send(sid, LiveState, {"behind": time.monotonic_ns()})
+                    began = True
+                    async for batch in batches:
+                        for item in batch:
+                            await self._take(item)
+            except Exception:
+                log.exception("Live updates broke off; they begin anew")
+                await asyncio.sleep(AGAIN)
 
     async def _take(self, item: News) -> None:
         if item.kind == "session:ended":

@@ -63,10 +63,14 @@ def hub(namespace: Namespace, monkeypatch: pytest.MonkeyPatch) -> Hub:
 
 
 class Reader:
-    """A news reader with one batch; then it is silent."""
+    """A news reader with one batch, and more when it is handed some; else it is silent."""
 
     def __init__(self, *batch: News) -> None:
-        self.batch = list(batch)
+        self.batches: asyncio.Queue[list[News]] = asyncio.Queue()
+        self.hand(*batch)
+
+    def hand(self, *batch: News) -> None:
+        self.batches.put_nowait(list(batch))
 
     def subscribe(self) -> "Reader":
         return self
@@ -80,10 +84,7 @@ class Reader:
         return self
 
     async def __anext__(self) -> list[News]:
-        if not self.batch:
-            await asyncio.Event().wait()
-        batch, self.batch = self.batch, []
-        return batch
+        return await self.batches.get()
 
 
 async def follow(hub: Hub, *news: News) -> None:
@@ -159,6 +160,27 @@ async def test_who_may_no_longer_see_it_leaves_before_the_update(hub: Hub, names
     await follow(hub, event(1, {ada.id}))
     assert namespace.rooms["bob"] == set()
     assert namespace.rooms["ada"] == {f"room:{PROJECT}", f"room:{TASK}"}
+
+
+async def test_news_that_nobody_understands_does_not_end_the_others(
+    hub: Hub, namespace: Namespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The pages read their boards again, and the next news arrives as ever."""
+    monkeypatch.setattr(live, "AGAIN", 0.0)
+    ada = person()
+    await hub.join("s1", ada, PROJECT, TASK)
+    odd = News(
+        1, "execution:progress", PROJECT, TASK, None, {}, frozenset({ada.id}), event(1, {ada.id}).event
+    )
+    reader = Reader(odd)
+    task = asyncio.create_task(hub.follow(reader))  # type: ignore[arg-type]
+    async with asyncio.timeout(5):
+        while not any("behind" in value for value in namespace.values(LIVE)):
+            await asyncio.sleep(0.01)
+    reader.hand(event(2, {ada.id}))
+    await asyncio.sleep(3 * live.BEAT)
+    task.cancel()
+    assert "e:2" in namespace.values(LOG)[-1]
 
 
 async def test_the_end_of_a_login_empties_its_seats_and_no_others(hub: Hub, namespace: Namespace) -> None:
