@@ -23,7 +23,7 @@ from openlinear import db
 from openlinear.components.cards import card_of, plain, progress_of
 from openlinear.engine_client import engine_client
 from openlinear.newsreader import NewsReader, news_reader
-from openlinear.services import tasks
+from openlinear.services import accounts, tasks
 from openlinear.services.errors import NotFound
 from openlinear.services.feed import News
 from openlinear.services.views import Actor, LogEntry
@@ -36,6 +36,8 @@ ROWS_EVERY = 1.0
 """How often the progress of running tasks is read from their rows, in seconds."""
 FRAME = 900
 """A log line over this many bytes is announced, and fetched by who reads it."""
+LOGINS_EVERY = 30.0
+"""How often the logins of open pages are checked, in seconds."""
 AGAIN = 1.0
 """Seconds until live updates begin anew after an error."""
 SHOWN = 20_000
@@ -165,6 +167,19 @@ class Hub:
                 await self.leave(sid)
                 await self._send(sid, LiveState, {"ended": True})
 
+    async def watch_logins(self) -> None:
+        """End the seats of logins that ran out, until cancelled: time makes no news."""
+        while True:
+            await asyncio.sleep(LOGINS_EVERY)
+            logins = {seat.actor.session_id for seat in self._seats.values()}
+            try:
+                async with db.transaction() as session:
+                    over = await accounts.over(session, logins) if logins else ()
+                for login in over:
+                    await self._end(str(login))
+            except Exception:
+                log.exception("The logins of open pages could not be checked")
+
     # -- sending --------------------------------------------------------------------------------
 
     async def _beat(self, project_id: UUID, pending: Pending) -> None:
@@ -239,13 +254,13 @@ hub = Hub()
 async def live(app: rx.App) -> AsyncIterator[None]:
     """Follow the news while the app serves."""
     hub.attach(app)
-    following = asyncio.create_task(hub.follow(news_reader()))
+    at_work = [asyncio.create_task(work) for work in (hub.follow(news_reader()), hub.watch_logins())]
     try:
         yield
     finally:
-        following.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await following
+        for task in at_work:
+            task.cancel()
+        await asyncio.gather(*at_work, return_exceptions=True)
 
 
 def entry_of(run_id: UUID, entry: LogEntry | Any) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
@@ -86,6 +87,18 @@ async def logout(session: AsyncSession, actor: Actor) -> None:
         update(AuthSession).where(col(AuthSession.id) == actor.session_id).values(revoked_at=now())
     )
     await news.tell(session, "session:ended", actor.id, data={"sessionId": str(actor.session_id)})
+
+
+async def over(session: AsyncSession, login_ids: Collection[UUID]) -> set[UUID]:
+    """Which of these logins have ended or run out. Unscoped: for whoever holds connections open."""
+    good = await session.scalars(
+        select(col(AuthSession.id)).where(
+            col(AuthSession.id).in_(login_ids),
+            col(AuthSession.revoked_at).is_(None),
+            col(AuthSession.expires_at) > now(),
+        )
+    )
+    return set(login_ids) - set(good)
 
 
 async def me(session: AsyncSession, actor: Actor) -> UserView:

@@ -3,50 +3,19 @@
 import asyncio
 from datetime import UTC, datetime
 from types import SimpleNamespace
-from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from socketio import AsyncNamespace
 
 from engine.client import EventView
 from openlinear import live
 from openlinear.live import RING, Hub, LiveState, LogState
 from openlinear.services.feed import News
 from openlinear.services.views import Actor
+from tests.support.live import Namespace
 
 PROJECT, TASK, RUN = uuid4(), uuid4(), uuid4()
 LIVE, LOG = LiveState.get_full_name(), LogState.get_full_name()
-
-
-class Namespace(AsyncNamespace):
-    """Reflex's event namespace, as far as the hub uses it."""
-
-    def __init__(self) -> None:
-        super().__init__("/_event")
-        self.rooms: dict[str, set[str]] = {}
-        self.sent: list[tuple[str, dict[str, Any]]] = []
-        self.gone: list[str] = []
-
-    async def enter_room(self, sid: str, room: str) -> None:
-        if sid in self.gone:
-            raise KeyError(sid)
-        self.rooms.setdefault(sid, set()).add(room)
-
-    async def leave_room(self, sid: str, room: str) -> None:
-        self.rooms[sid].discard(room)
-
-    async def emit(self, name: str, update: Any, room: str) -> None:
-        assert name == "event"
-        assert room not in self.gone
-        self.sent.append((room, update.delta))
-
-    def on_disconnect(self, sid: str) -> None:
-        self.gone.append(sid)
-        self.rooms.pop(sid, None)
-
-    def values(self, state: str) -> list[dict[str, Any]]:
-        return [delta[state] for _, delta in self.sent if state in delta]
 
 
 @pytest.fixture
@@ -175,7 +144,7 @@ async def test_news_that_nobody_understands_does_not_end_the_others(
     reader = Reader(odd)
     task = asyncio.create_task(hub.follow(reader))  # type: ignore[arg-type]
     async with asyncio.timeout(5):
-        while not any("behind" in value for value in namespace.values(LIVE)):
+        while not any("behind" in value for value in namespace.values(LIVE)):  # noqa: ASYNC110
             await asyncio.sleep(0.01)
     reader.hand(event(2, {ada.id}))
     await asyncio.sleep(3 * live.BEAT)
