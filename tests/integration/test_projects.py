@@ -197,9 +197,7 @@ async def test_the_demo_is_made_once_however_often_it_is_asked_for(product: Work
         await projects.update_project(ada, made[0], ProjectPatch(clone_url=URL))
 
 
-async def test_demo_cards_run_on_a_real_model_once_there_is_one(
-    product: Workerless, ada: Actor
-) -> None:
+async def test_demo_cards_run_on_a_real_model_once_there_is_one(product: Workerless, ada: Actor) -> None:
     async with db.transaction() as session:
         _, cards = await demo.create_demo(session, ada)
         assert await providers.model_choices(session, ada, demo=True) == [DEMO_MODEL]
