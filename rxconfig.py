@@ -21,6 +21,9 @@ def origins() -> list[str]:
 
 config = rx.Config(
     app_name="openlinear",
+    # A page's state is read again from the database on every connection. On disk it would lie with
+    # the connection's headers, the session cookie among them.
+    state_manager_mode=rx.constants.StateManagerMode.MEMORY,
     cors_allowed_origins=origins(),
     show_built_with_reflex=False,
     telemetry_enabled=False,

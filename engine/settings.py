@@ -38,7 +38,7 @@ class EngineSettings(BaseSettings):
     opencode_image: str = "opencode-worker:latest"
     container_memory_mb: int = Field(512, ge=256)
     container_pids: int = Field(256, ge=64)
-    container_idle_pause_seconds: float = Field(60.0, ge=0)
+    container_idle_pause_seconds: float = Field(0.0, ge=0)
     container_idle_timeout_ms: int = Field(7_200_000, ge=1000)
     installation: str = "default"
     """Told apart by container labels when several installations share one Docker engine."""

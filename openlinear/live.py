@@ -30,8 +30,8 @@ from openlinear.services.views import Actor, LogEntry
 
 log = logging.getLogger(__name__)
 
-BEAT = 0.05
-"""A project's updates are sent at most this often, in seconds."""
+BEAT = 0.03
+"""Seconds between two sendings of a project's updates; what happens meanwhile goes with the next."""
 ROWS_EVERY = 1.0
 """How often the progress of running tasks is read from their rows, in seconds."""
 FRAME = 900
@@ -166,9 +166,7 @@ class Hub:
             keys = {f"e:{item.event.seq % RING}": line, f"newest:{item.event.run_id}": item.event.seq}
             await self._send(_room(item.task_id), LogState, keys)
 
-    async def _send_progress(
-        self, project_id: UUID, pending: Pending, progress: dict[UUID, News]
-    ) -> None:
+    async def _send_progress(self, project_id: UUID, pending: Pending, progress: dict[UUID, News]) -> None:
         """The latest line of each running task: from the event, or every second from the run's row."""
         if not progress:
             return
@@ -196,7 +194,7 @@ class Hub:
             seat = next((seat for seat in self._seats.values() if seat.project_id == project_id), None)
             if seat is None:
                 return
-            card: dict[str, Any] = {"id": str(task_id), "project": str(project_id), "gone": True}
+            card: dict[str, Any] = {"project": str(project_id), "gone": True}
             if item.kind != "task:deleted":
                 async with db.transaction() as session:
                     with contextlib.suppress(NotFound):

@@ -4,6 +4,9 @@ import logging
 
 import reflex as rx
 from reflex.event import EventSpec
+from starlette.applications import Starlette
+from starlette.middleware.cors import CORSMiddleware
+from starlette.types import ASGIApp
 
 from openlinear.api.app import create_api
 from openlinear.api.app import lifespan as api_lifespan
@@ -36,9 +39,27 @@ def explain(exception: Exception) -> EventSpec | None:
     return NoticeState.show(str(exception), "error")
 
 
-app = rx.App(
+def beside(pages: ASGIApp) -> ASGIApp:
+    """The API, and behind it the pages."""
+    api = create_api()
+    api.mount("", pages)
+    return api
+
+
+class Site(rx.App):
+    """Without the CORS that Reflex puts around everything: it would answer for the API, whose own says
+    who may call it from elsewhere, and that without the cookie. Pages and websocket are same-origin.
+    """
+
+    def __call__(self) -> Starlette:
+        site = super().__call__()
+        site.user_middleware = [one for one in site.user_middleware if one.cls is not CORSMiddleware]
+        return site
+
+
+app = Site(
     stylesheets=[f"css/{name}.css" for name in ("tokens", "base", "board", "panel", "feed", "pages")],
-    api_transformer=create_api(),
+    api_transformer=beside,
     backend_exception_handler=explain,
     toaster=None,
     app_wraps={},
@@ -49,18 +70,18 @@ app = rx.App(
 app.register_lifespan_task(api_lifespan)
 app.register_lifespan_task(live)
 app.add_page(home_page, route="/", title="OpenLinear", on_load=ProjectsState.to_last)
-app.add_page(login_page, route="/login", title="Log in – OpenLinear")
-app.add_page(register_page, route="/register", title="Register – OpenLinear")
+app.add_page(login_page, route="/login", title="Log in · OpenLinear")
+app.add_page(register_page, route="/register", title="Register · OpenLinear")
 app.add_page(
     projects_page,
     route="/projects",
-    title="Projects – OpenLinear",
+    title="Projects · OpenLinear",
     on_load=[ShellState.load, ProjectsState.load],
 )
 app.add_page(
     settings_page,
     route="/settings",
-    title="Settings – OpenLinear",
+    title="Settings · OpenLinear",
     on_load=[ShellState.load, SettingsState.load],
 )
 app.add_page(

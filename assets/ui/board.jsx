@@ -1,5 +1,6 @@
 // The board's moving parts: dragging cards, the filter, "show more".
 import { createElement, useEffect, useRef } from "react";
+import { carried, useTravel } from "./travel.js";
 import { COLUMNS, useBoard, useLive, useMore, usePanelCard, usePanelVersion } from "./store.js";
 
 /** Run `start` with the drag library once it is there; what it returns ends it. */
@@ -20,6 +21,7 @@ export function Draggable({ card, className, children, ...rest }) {
   const latest = useRef(card);
   latest.current = card;
   useDrag((drag) => drag.cardIn(ref.current, () => latest.current), []);
+  useTravel(ref, card);
   return createElement("article", { ...rest, ref, className, "data-card": card.id }, children);
 }
 
@@ -60,6 +62,7 @@ export function Board({ boardName, liveName, onMove, children, className }) {
         if (!card) return;
         const place = landing(columns[column].cards, id, over, edge);
         const mine = { status: column, order: place.order, version: card.version };
+        carried.add(id);
         put({ ["o:" + id]: mine });
         // Refused, or lost on the way: the card goes back where the server has it.
         setTimeout(() => put({ ["o:" + id]: null }), 4000);

@@ -25,9 +25,14 @@ const NO_RUN = {
   id: "", status: "", state: "", open: false, progress: 0, message: "", error: "", result: "",
   pr: 0, url: "", additions: 0, deletions: 0, cost: "", started: 0, ended: 0,
 };
+const NO_CARD = {
+  title: "", status: "todo", order: 0, priority: "", labels: [], due: "", overdue: false,
+  person: "", initials: "", agent: "", version: 0,
+};
 const whole = new WeakMap();
-function filled(fresh) {
-  if (!whole.has(fresh)) whole.set(fresh, { ...fresh, run: { ...NO_RUN, ...fresh.run } });
+/** A card that came alone: what is empty was left out, its id is in the key. */
+function filled(id, fresh) {
+  if (!whole.has(fresh)) whole.set(fresh, { ...NO_CARD, ...fresh, id, run: { ...NO_RUN, ...fresh.run } });
   return whole.get(fresh);
 }
 
@@ -38,7 +43,7 @@ function current(card, live, snapshot) {
   let n = snapshot;
   if (fresh && fresh.n > snapshot) {
     if (fresh.gone) return fresh;
-    now = filled(fresh);
+    now = filled(card.id, fresh);
     n = fresh.n;
   }
   const progress = live["p:" + card.id];
@@ -101,8 +106,9 @@ export function assemble(board, live) {
   for (const key in live) {
     const card = live[key];
     if (!key.startsWith("c:") || !card || card.project !== project) continue;
-    if (card.n <= snapshot || known.has(card.id) || card.gone) continue;
-    const now = current(filled(card), live, snapshot);
+    const id = key.slice(2);
+    if (card.n <= snapshot || known.has(id) || card.gone) continue;
+    const now = current(filled(id, card), live, snapshot);
     extra[now.status] += 1;
     place(now);
   }

@@ -10,6 +10,7 @@ import sys
 from engine.errors import RunError
 from engine.sandbox.choose import choose
 from engine.sandbox.image import ensure_image
+from engine.sandbox.opencode import ensure_opencode
 from engine.settings import EngineSettings
 
 
@@ -18,7 +19,11 @@ async def prepare() -> int:
     settings = EngineSettings()
     try:
         sandbox = await choose(settings)
-        trouble = await ensure_image(settings, _print) if sandbox.name == "docker" else None
+        trouble = None
+        if sandbox.name == "docker":
+            trouble = await ensure_image(settings, _print)
+        else:
+            await ensure_opencode(settings, _print)
         trouble = trouble or await sandbox.check()
     except RunError as error:
         trouble = error.reason

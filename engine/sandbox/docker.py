@@ -103,11 +103,13 @@ class DockerSandbox:
         if container.status == "paused":
             with contextlib.suppress(APIError):  # woken by another meanwhile; else it does not get ready
                 await self._daemon.call(container.unpause)
+            await self._daemon.call(container.reload)
         elif container.status not in {"running", "restarting"}:
             async with self._starts:
                 await report("Starting your container")
                 await self._give_password(container, user_id)
                 await self._start(container)
+                await self._daemon.call(container.reload)
                 return await self._box(container, user_id)
         return await self._box(container, user_id)
 

@@ -33,6 +33,16 @@ def binary(settings: EngineSettings) -> Path:
     return Path(named).resolve() if named else library(settings) / "bin" / "opencode"
 
 
+def missing(settings: EngineSettings) -> str | None:
+    """Why OpenCode cannot be started now, with the cure; None when it can."""
+    named = os.environ.get("OPENCODE_BIN")
+    if named and not os.access(binary(settings), os.X_OK):
+        return f"OPENCODE_BIN names {named}, which cannot be run. Correct it, or unset it."
+    if not (library(settings) / "plugin" / "node_modules").is_dir():
+        return "OpenCode is not installed yet. It is brought from npm beside the start, or by the next run."
+    return None
+
+
 async def ensure_opencode(settings: EngineSettings, report: Report) -> None:
     """Bring OpenCode and its plugin package from npm, once per version. RunError with the cure."""
     target = library(settings)
@@ -47,8 +57,8 @@ async def ensure_opencode(settings: EngineSettings, report: Report) -> None:
             await asyncio.to_thread(_put, work, target)
         finally:
             shutil.rmtree(work, ignore_errors=True)
-    if not os.access(binary(settings), os.X_OK):
-        raise RunError(f"OPENCODE_BIN names {binary(settings)}, which cannot be run.", "sandbox")
+    if trouble := missing(settings):
+        raise RunError(trouble, "sandbox")
     await asyncio.to_thread(_refresh, target)
 
 

@@ -39,10 +39,6 @@ cat >.server-password
 """
 
 
-async def _silent(_: str) -> None:
-    """A Report for work that nobody watches."""
-
-
 class ProcessSandbox:
     """`engine.ports.Sandbox` on plain processes."""
 
@@ -68,11 +64,7 @@ class ProcessSandbox:
     async def check(self) -> str | None:
         if platform.system() != "Linux":
             return "Without Docker, agents run on Linux only. Install Docker and start with SANDBOX=docker."
-        try:
-            await opencode.ensure_opencode(self._settings, _silent)
-        except RunError as error:
-            return error.reason
-        return None
+        return opencode.missing(self._settings)
 
     # -- lifecycle ------------------------------------------------------------------------------
 

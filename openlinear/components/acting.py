@@ -28,12 +28,15 @@ def token_of(state: rx.State) -> str:
     return cookies[COOKIE].value
 
 
-class Personal(rx.State, mixin=True):
-    """A state that belongs to one person: it starts anew when another one acts through it."""
+class Personal(rx.State, mixin=True):  # type: ignore[call-arg]
+    """A state that belongs to one person: it starts anew when another one acts through it.
+
+    Its methods begin with an underscore, or Reflex would let browsers call them.
+    """
 
     _owner: str = ""
 
-    async def actor(self, session: AsyncSession) -> Actor:
+    async def _actor(self, session: AsyncSession) -> Actor:
         """Who acts now. NotSignedIn when the login is over or was revoked."""
         actor = await accounts.authenticate(session, token_of(self))
         if self._owner and self._owner != str(actor.id):
@@ -42,10 +45,20 @@ class Personal(rx.State, mixin=True):
         return actor
 
     @asynccontextmanager
-    async def acting(self) -> AsyncIterator[tuple[AsyncSession, Actor]]:
+    async def _acting(self) -> AsyncIterator[tuple[AsyncSession, Actor]]:
         """A transaction in this person's name."""
         async with db.transaction() as session:
-            yield session, await self.actor(session)
+            yield session, await self._actor(session)
+
+    def _place(self) -> tuple[str, str]:
+        """The project and the task (or empty) that the page's address names, which comes with every
+        event: a state may have been forgotten since it was read.
+        """
+        parts = self.router.url.path.strip("/").split("/")
+        on_board = len(parts) > 1 and parts[0] == "p"
+        return parts[1] if on_board else "", parts[3] if on_board and parts[2:3] == ["t"] and parts[
+            3:
+        ] else ""
 
 
 def an_id(text: str) -> UUID:

@@ -7,6 +7,7 @@ import reflex as rx
 from openlinear.components import ui
 from openlinear.components.cards import Card, Label
 
+MINUS = "\N{MINUS SIGN}"
 PRIORITIES = {
     "low": ("signal-low", "Low priority"),
     "medium": ("signal-medium", "Medium priority"),
@@ -60,9 +61,7 @@ def task_card(
         rx.el.div(
             rx.cond(
                 run.open,
-                ui.icon_button(
-                    "square", "Cancel the run", class_name="btn icon", on_click=cancel(card.id)
-                ),
+                ui.icon_button("square", "Cancel the run", class_name="btn icon", on_click=cancel(card.id)),
                 ui.icon_button(
                     "play",
                     "Execute",
@@ -84,7 +83,7 @@ def task_card(
         rx.cond(
             run.open,
             rx.el.div(
-                rx.el.i(custom_attrs={"style": {"transform": "scaleX(" + (run.progress / 100).to(str) + ")"}}),
+                rx.el.i(custom_attrs={"style": {"transform": f"scaleX({run.progress / 100})"}}),
                 class_name="bar",
                 role="progressbar",
                 aria_valuenow=run.progress,
@@ -152,7 +151,7 @@ def _after(card: rx.Var[Card], execute: Any) -> rx.Component:
 
 
 def result(run: rx.Var[Any]) -> list[rx.Component]:
-    """`#12`, `+34 −6`, cost: what came of a run."""
+    """`#12`, lines added and removed, cost: what came of a run."""
     return [
         rx.cond(
             run.pr > 0,
@@ -174,7 +173,7 @@ def result(run: rx.Var[Any]) -> list[rx.Component]:
             rx.el.span(
                 rx.el.span("+" + run.additions.to(str), class_name="add"),
                 " ",
-                rx.el.span("−" + run.deletions.to(str), class_name="del"),
+                rx.el.span(MINUS + run.deletions.to(str), class_name="del"),
                 class_name="num",
             ),
         ),

@@ -18,6 +18,8 @@ SAYS = {
 }
 NEAR_DAYS = 7
 LABELS_SHOWN = 3
+FRAME = 820
+"""What a card may weigh, so that a frame with it stays under 1 KB."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,7 @@ def card_of(task: TaskView) -> Card:
         labels=[Label(clip(one.name, 16), one.color) for one in task.labels[:LABELS_SHOWN]],
         due=short_date(due, today) if due and task.status in ("todo", "in_progress") else "",
         overdue=bool(due and due < today),
-        person=clip(task.created_by, 32),
+        person=clip(task.created_by, 24),
         initials=initials(task.created_by),
         agent=task.agent,
         version=task.version,
@@ -108,16 +110,21 @@ def run_of(run: ExecutionView) -> Run:
         open=run.status in OPEN,
         progress=run.progress,
         message=clip(run.message or SAYS[run.status], 120) if run.status in OPEN else "",
-        error=clip(run.error or "", 120),
+        error=clip(run.error or "", 160),
         result=outcomes.get(run.outcome or "", ""),
         pr=run.pr_number or 0,
-        url=run.pr_url if run.pr_url and run.pr_url.startswith(("https://", "http://")) else "",
+        url=link_of(run.pr_url or ""),
         additions=run.additions,
         deletions=run.deletions,
         cost=f"${run.cost:.2f}" if run.cost >= 0.005 else "",
         started=milliseconds(run.started_at or run.created_at),
         ended=milliseconds(run.ended_at),
     )
+
+
+def link_of(url: str) -> str:
+    """The address, where it is one of the web and not absurdly long."""
+    return url if url.startswith(("https://", "http://")) and len(url.encode()) <= 160 else ""
 
 
 def progress_of(run_id: str, status: str, progress: int, message: str) -> dict[str, Any]:
@@ -135,9 +142,19 @@ def progress_of(run_id: str, status: str, progress: int, message: str) -> dict[s
 
 
 def plain(card: Card) -> dict[str, Any]:
-    """A card as one delta carries it: what is empty is left out, and the page fills it in."""
-    values = asdict(card)
+    """A card as one delta carries it, in at most `FRAME` bytes.
+
+    What is empty, or in the delta's key, is left out; the page fills it in. Rarely are all texts long
+    at once; then they are cut shorter than on the board as it was first read.
+    """
+    values = {key: value for key, value in asdict(card).items() if value and key != "id"}
     values["run"] = {key: value for key, value in values["run"].items() if value}
+    for size in (120, 80, 40):
+        if _weight(values) <= FRAME:
+            break
+        values["title"] = clip(card.title, size)
+        if card.run.error:
+            values["run"]["error"] = clip(card.run.error, size)
     return values
 
 
@@ -174,5 +191,7 @@ def clip(text: str, size: int) -> str:
     return line.rstrip() + "…"
 
 
-def _weight(text: str) -> int:
-    return len(json.dumps(text, ensure_ascii=False).encode()) - 2
+def _weight(value: Any) -> int:
+    """Its bytes as JSON; a text's without the quotes."""
+    size = len(json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode())
+    return size - 2 if isinstance(value, str) else size

@@ -2,24 +2,28 @@
 
 import reflex as rx
 
-from openlinear.components.ui import icon_button
+from openlinear.components.ui import icon_button, link
 
 
 class NoticeState(rx.State):
     """`undo` names a task that was taken off the board, while it can come back."""
+
+    settings: bool = False
+    """Whether the cure is on that page."""
 
     text: str = ""
     kind: str = ""
     undo: str = ""
     number: int = 0
 
-    def say(self, text: str, *, kind: str = "", undo: str = "") -> None:
+    def _say(self, text: str, *, kind: str = "", undo: str = "") -> None:
         self.text, self.kind, self.undo = text, kind, undo
+        self.settings = "Settings" in text
         self.number += 1
 
     @rx.event
     async def show(self, text: str, kind: str) -> None:
-        self.say(text, kind=kind)
+        self._say(text, kind=kind)
 
     @rx.event
     async def close(self) -> None:
@@ -36,9 +40,13 @@ def notice(on_undo: rx.EventHandler) -> rx.Component:
                     NoticeState.undo != "",
                     rx.el.button("Undo", class_name="btn", on_click=on_undo(NoticeState.undo)),
                 ),
+                rx.cond(
+                    NoticeState.settings,
+                    link("Open settings", href="/settings", class_name="btn", on_click=NoticeState.close),
+                ),
                 icon_button("x", "Dismiss", on_click=NoticeState.close),
                 class_name="toast " + NoticeState.kind,
-                key=NoticeState.number.to(str),
+                key=NoticeState.number,
                 role="status",
             ),
             class_name="toasts",

@@ -32,7 +32,7 @@ class ShellState(Personal, rx.State):
 
     @rx.event
     async def load(self) -> None:
-        async with self.acting() as (session, actor):
+        async with self._acting() as (session, actor):
             self.name = actor.name
             self.places = [
                 Place(str(one.id), one.name, one.demo) for one in await projects.list_projects(session, actor)
@@ -114,9 +114,7 @@ def _sidebar(current: rx.Var[str] | str) -> rx.Component:
         ),
         rx.el.span("Projects", class_name="caption meta"),
         rx.foreach(ShellState.places, lambda place: _place(place, current)),
-        ui.link(
-            ui.icon("plus", 14), rx.el.span("New project"), href="/projects#new", class_name="nav-row"
-        ),
+        ui.link(ui.icon("plus", 14), rx.el.span("New project"), href="/projects#new", class_name="nav-row"),
         rx.el.div(
             ui.ThemeSwitch.create(),
             ui.link(

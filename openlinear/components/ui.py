@@ -5,6 +5,7 @@ from typing import Any
 import reflex as rx
 from reflex.vars import VarData
 from reflex_base.utils.imports import ImportVar
+from reflex_components_core.react_router import link as router_link
 
 ICON_PACKAGES = ["react-markdown@10.1.0", "remark-gfm@4.0.1", "highlight.js@11.12.0"]
 DRAG_PACKAGES = [
@@ -27,8 +28,6 @@ def icon_button(name: str, label: str, **props: Any) -> rx.Component:
 
 def link(*children: Any, **props: Any) -> rx.Component:
     """A link inside the app: the page changes without a reload."""
-    from reflex_components_core.react_router import link as router_link
-
     return router_link(*children, **props)
 
 

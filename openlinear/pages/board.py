@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator
 from typing import Any
-from uuid import UUID
 
 import reflex as rx
 
@@ -12,7 +11,8 @@ from openlinear.components.card import task_card
 from openlinear.components.cards import Card, Column, card_of
 from openlinear.components.notice import NoticeState, notice
 from openlinear.live import LiveState, hub
-from openlinear.pages.task import PanelState, task_panel
+from openlinear.pages.panel import task_panel
+from openlinear.pages.task import PanelState
 from openlinear.services import execution, feed, tasks
 from openlinear.services.errors import NotFound, ServiceError
 from openlinear.services.views import BoardView
@@ -50,13 +50,13 @@ class BoardState(Personal, rx.State):
 
         A new connection reads everything again; opening a task on the same board does not.
         """
-        project_id, task_id = place_of(self)
+        project_id, task_id = self._place()
         sid = self.router.session.session_id
         known = self._sid == sid and self.project_id == project_id
         if not known:
             self._clear()
             yield
-        async with self.acting() as (session, actor):
+        async with self._acting() as (session, actor):
             try:
                 wanted = an_id(project_id)
                 if not await feed.may_see(session, actor, wanted):
@@ -79,13 +79,12 @@ class BoardState(Personal, rx.State):
         return BoardState.open
 
     @rx.event
-    async def create(self, title: str) -> None:
+    async def create(self, project_id: str, title: str) -> None:
         """A new task at the top of Todo. What was typed stays in the field until it is made."""
         self.add_error = ""
         try:
-            async with self.acting() as (session, actor):
-                project_id = an_id(self.project_id)
-                await tasks.create_task(session, actor, tasks.TaskInput(project_id, title))
+            async with self._acting() as (session, actor):
+                await tasks.create_task(session, actor, tasks.TaskInput(an_id(project_id), title))
         except ServiceError as error:
             self.add_error = str(error)
         else:
@@ -93,7 +92,7 @@ class BoardState(Personal, rx.State):
 
     @rx.event
     async def move(self, task_id: str, status: str, before: str, after: str) -> None:
-        async with self.acting() as (session, actor):
+        async with self._acting() as (session, actor):
             await tasks.move_task(
                 session,
                 actor,
@@ -105,26 +104,26 @@ class BoardState(Personal, rx.State):
 
     @rx.event
     async def execute(self, task_id: str) -> None:
-        async with self.acting() as (session, actor):
+        async with self._acting() as (session, actor):
             await execution.execute(session, actor, an_id(task_id))
 
     @rx.event
     async def cancel(self, task_id: str) -> None:
-        async with self.acting() as (session, actor):
+        async with self._acting() as (session, actor):
             await execution.cancel(session, actor, an_id(task_id))
 
     @rx.event
     async def remove(self, task_id: str, identifier: str) -> Any:
         """Take a task off the board; the notice can bring it back."""
-        async with self.acting() as (session, actor):
+        async with self._acting() as (session, actor):
             await tasks.update_task(session, actor, an_id(task_id), {"archived": True})
         said = await self.get_state(NoticeState)
-        said.say(f"{identifier} is off the board.", undo=task_id)
-        return rx.redirect(f"/p/{self.project_id}")
+        said._say(f"{identifier} is off the board.", undo=task_id)
+        return rx.redirect(f"/p/{self._place()[0]}")
 
     @rx.event
     async def restore(self, task_id: str) -> None:
-        async with self.acting() as (session, actor):
+        async with self._acting() as (session, actor):
             await tasks.update_task(session, actor, an_id(task_id), {"archived": False})
         said = await self.get_state(NoticeState)
         said.text = ""
@@ -139,14 +138,6 @@ class BoardState(Personal, rx.State):
         for status in ("todo", "in_progress", "done", "cancelled"):
             setattr(self, status, [card_of(task) for task in board.columns.get(status, ())])
         self.counts, self.limit, self.news = dict(board.counts), board.parallel_limit, board.news_id
-
-
-def place_of(state: rx.State) -> tuple[str, str]:
-    """The project and the task (or empty) that the page's address names."""
-    parts = state.router.url.path.strip("/").split("/")
-    project = parts[1] if len(parts) > 1 else ""
-    task = parts[3] if len(parts) > 3 and parts[2] == "t" else ""
-    return project, task
 
 
 BOARD = BoardState.get_full_name()
@@ -174,7 +165,7 @@ def _quick_add() -> rx.Component:
         name="task:" + BoardState.project_id,
         error=BoardState.add_error,
         made=BoardState.added,
-        on_create=BoardState.create,
+        on_create=lambda title: BoardState.create(BoardState.project_id, title),
     )
 
 
@@ -253,7 +244,7 @@ def board_page() -> rx.Component:
         shell.banners(LIVE, BoardState.reread),
         rx.el.div(
             rx.match(
-                rx.cond(BoardState.missing, "missing", rx.cond(BoardState.project_id == "", "bones", "board")),
+                rx.cond(BoardState.missing, "missing", rx.cond(BoardState.project_id, "board", "bones")),
                 ("missing", _missing()),
                 ("bones", _bones()),
                 ui.Board.create(
@@ -264,7 +255,13 @@ def board_page() -> rx.Component:
                     class_name="board",
                 ),
             ),
-            task_panel(BoardState.project_id, BoardState.execute, BoardState.cancel, BoardState.remove),
+            task_panel(
+                BoardState.project_id,
+                BoardState.demo,
+                BoardState.execute,
+                BoardState.cancel,
+                BoardState.remove,
+            ),
             class_name="stage-body",
         ),
         notice(BoardState.restore),

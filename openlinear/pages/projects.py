@@ -20,7 +20,7 @@ class ProjectsState(Personal, rx.State):
 
     @rx.event
     async def load(self) -> None:
-        async with self.acting() as (session, actor):
+        async with self._acting() as (session, actor):
             self.offered = await demo.demo_offered(session, actor)
         self.ready = True
         self.error, self.busy = "", False
@@ -28,13 +28,13 @@ class ProjectsState(Personal, rx.State):
     @rx.event
     async def to_last(self) -> Any:
         """`/` is the newest board this person has; without any, this page."""
-        async with self.acting() as (session, actor):
+        async with self._acting() as (session, actor):
             own = await projects.list_projects(session, actor)
         return rx.redirect(f"/p/{own[-1].id}" if own else "/projects", replace=True)
 
     @rx.event
     async def try_demo(self) -> Any:
-        async with self.acting() as (session, actor):
+        async with self._acting() as (session, actor):
             project, _ = await demo.create_demo(session, actor)
         return rx.redirect(f"/p/{project.id}")
 
@@ -52,7 +52,7 @@ class ProjectsState(Personal, rx.State):
             remote_password=str(data.get("password", "")) or None,
         )
         try:
-            async with self.acting() as (_, actor):
+            async with self._acting() as (_, actor):
                 pass
             made = await projects.create_project(actor, wanted)
         except Invalid as error:
@@ -77,7 +77,7 @@ def projects_page() -> rx.Component:
         rx.el.main(
             rx.cond(ProjectsState.ready & ProjectsState.offered, _demo()),
             rx.cond(
-                shell.ShellState.places.length() > 0,
+                shell.ShellState.places,
                 rx.el.section(
                     rx.el.h2("Yours"),
                     rx.el.div(rx.foreach(shell.ShellState.places, _row), class_name="rows"),

@@ -10,7 +10,7 @@ from openlinear.components.acting import Personal
 from openlinear.components.notice import NoticeState, notice
 from openlinear.live import LiveState
 from openlinear.services import preferences, providers
-from openlinear.services.errors import Invalid, ServiceError
+from openlinear.services.errors import ServiceError
 
 OTHER = "other"
 
@@ -36,7 +36,10 @@ class SettingsState(Personal, rx.State):
 
     @rx.event
     async def load(self) -> None:
-        async with self.acting() as (session, actor):
+        await self._read()
+
+    async def _read(self) -> None:
+        async with self._acting() as (session, actor):
             chosen = await preferences.get_settings(session, actor)
             known = await providers.list_providers(session, actor)
         self.parallel, self.batch = chosen.parallel_limit, chosen.max_batch_size
@@ -68,11 +71,11 @@ class SettingsState(Personal, rx.State):
         allowed = preferences.SettingsPatch.__annotations__
         wanted: Any = {name: value for name, value in patch.items() if name in allowed}
         try:
-            async with self.acting() as (session, actor):
+            async with self._acting() as (session, actor):
                 await preferences.update_settings(session, actor, wanted)
         except ServiceError as error:
             self.error = str(error)
-        await self.load.fn(self)  # type: ignore[attr-defined]
+        await self._read()
 
     @rx.event
     async def choose(self, provider: str) -> None:
@@ -85,7 +88,7 @@ class SettingsState(Personal, rx.State):
         other = self.choice == OTHER
         models = [one for one in str(data.get("models", "")).replace(",", " ").split() if one]
         try:
-            async with self.acting() as (session, actor):
+            async with self._acting() as (session, actor):
                 await providers.connect(
                     session,
                     actor,
@@ -94,18 +97,16 @@ class SettingsState(Personal, rx.State):
                     base_url=str(data.get("url", "")).strip() or None,
                     models=models,
                 )
-        except Invalid as error:
-            self.connect_error = " ".join(dict.fromkeys([str(error)]))
         except ServiceError as error:
             self.connect_error = str(error)
         else:
-            await self.load.fn(self)  # type: ignore[attr-defined]
+            await self._read()
 
     @rx.event
     async def disconnect(self, provider: str) -> None:
-        async with self.acting() as (session, actor):
+        async with self._acting() as (session, actor):
             await providers.disconnect(session, actor, provider)
-        await self.load.fn(self)  # type: ignore[attr-defined]
+        await self._read()
 
 
 def settings_page() -> rx.Component:
@@ -122,7 +123,7 @@ def _models() -> rx.Component:
     return rx.el.section(
         rx.el.h2("Models"),
         rx.cond(
-            SettingsState.connected.length() > 0,
+            SettingsState.connected,
             rx.el.div(rx.foreach(SettingsState.connected, _provider), class_name="rows"),
             rx.el.p("No provider is connected. Connect one to run tasks on a real model.", class_name="meta"),
         ),
@@ -143,10 +144,14 @@ def _models() -> rx.Component:
                 rx.fragment(
                     rx.el.div(
                         _input("Id", name="id", placeholder="ollama", required=True),
-                        _input("Base URL", name="url", placeholder="https://models.example.com/v1", required=True),
+                        _input(
+                            "Base URL", name="url", placeholder="https://models.example.com/v1", required=True
+                        ),
                         class_name="pair",
                     ),
-                    _input("Models, separated by commas", name="models", placeholder="qwen3:32b", required=True),
+                    _input(
+                        "Models, separated by commas", name="models", placeholder="qwen3:32b", required=True
+                    ),
                 ),
             ),
             _input("API key", name="key", type="password", auto_complete="off"),
@@ -170,7 +175,9 @@ def _provider(one: rx.Var[Provider]) -> rx.Component:
             rx.el.div(one.detail, class_name="meta", title=one.detail),
             class_name="grow",
         ),
-        rx.el.button("Disconnect", class_name="btn", type="button", on_click=SettingsState.disconnect(one.id)),
+        rx.el.button(
+            "Disconnect", class_name="btn", type="button", on_click=SettingsState.disconnect(one.id)
+        ),
         class_name="row",
         key=one.id,
     )
@@ -197,9 +204,7 @@ def _number(name: str, value: rx.Var[int]) -> rx.Component:
 
 
 def _flag(name: str, value: rx.Var[bool]) -> rx.Component:
-    return rx.el.input(
-        type="checkbox", checked=value, on_change=lambda on: SettingsState.set_flag(name, on)
-    )
+    return rx.el.input(type="checkbox", checked=value, on_change=lambda on: SettingsState.set_flag(name, on))
 
 
 def _execution() -> rx.Component:
@@ -207,7 +212,9 @@ def _execution() -> rx.Component:
         rx.el.h2("Execution"),
         _setting("Tasks that run at once", _number("parallel_limit", SettingsState.parallel)),
         _setting("Tasks in one batch", _number("max_batch_size", SettingsState.batch)),
-        _setting("Start a queue's next task without asking", _flag("auto_approve", SettingsState.auto_approve)),
+        _setting(
+            "Start a queue's next task without asking", _flag("auto_approve", SettingsState.auto_approve)
+        ),
         _setting("Stop a batch when a task fails", _flag("stop_on_failure", SettingsState.stop_on_failure)),
         _setting(
             "When a merge conflicts",

@@ -115,7 +115,12 @@ async def test_a_run_is_followed_to_its_end(arrive: Arrive, scribe: Scribe) -> N
     assert numbers == list(range(1, len(numbers) + 1))
 
     await scribe.ends(
-        run_id, PATCH, outcome="pull_request", pr_number=12, pr_url="https://github.com/a/b/pull/12", additions=1
+        run_id,
+        PATCH,
+        outcome="pull_request",
+        pr_number=12,
+        pr_url="https://github.com/a/b/pull/12",
+        additions=1,
     )
     await expect(column(page, "done")).to_contain_text("#12")
     await expect(panel.get_by_role("button", name="Execute")).to_be_visible()

@@ -13,7 +13,7 @@ from openlinear.services import accounts
 from openlinear.services.errors import Conflict, Invalid, NotSignedIn, TooMany
 from openlinear.services.views import Actor, UserView
 from openlinear.settings import get_settings
-from tests.support.product import PASSWORD, Person, Workerless
+from tests.support.product import PASSWORD, MakeActor, Workerless
 
 pytestmark = pytest.mark.usefixtures("product")
 
@@ -147,8 +147,8 @@ async def test_tokens_that_are_forged_or_over_are_refused(ada: Actor) -> None:
     assert (await whose(jwt.encode({**claims, "exp": future}, secret, "HS256"))).id == ada.id
 
 
-async def test_a_login_whose_row_is_over_is_over(person: Person) -> None:
-    actor = await person()
+async def test_a_login_whose_row_is_over_is_over(make_actor: MakeActor) -> None:
+    actor = await make_actor()
     token, _ = await login(actor.email)
     session_id = (await whose(token)).session_id
     async with db.transaction() as session:

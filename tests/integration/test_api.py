@@ -14,7 +14,7 @@ from openlinear import db
 from openlinear.api.app import create_api
 from openlinear.services import accounts
 from openlinear.services.views import Actor, ProjectView
-from tests.support.product import PASSWORD, PUBLIC_URL, Person, Workerless
+from tests.support.product import PASSWORD, PUBLIC_URL, MakeActor, Workerless
 
 Api = httpx.AsyncClient
 OURS = {"Origin": PUBLIC_URL}
@@ -348,9 +348,9 @@ async def test_nothing_but_what_is_open_answers_without_a_login(api: Api) -> Non
 
 
 async def test_a_stranger_finds_nothing_of_anothers(
-    api: Api, ada: Actor, project: ProjectView, person: Person
+    api: Api, ada: Actor, project: ProjectView, make_actor: MakeActor
 ) -> None:
-    owner, stranger = await bearer(ada), await bearer(await person("Bo"))
+    owner, stranger = await bearer(ada), await bearer(await make_actor("Bo"))
     label = (await api.post("/api/labels", json={"name": "Bug"}, headers=owner)).json()
     task = {"projectId": str(project.id), "title": "Fix"}
     card = (await api.post("/api/tasks", json=task, headers=owner)).json()

@@ -25,7 +25,7 @@ from openlinear.services.demo import create_demo
 from openlinear.services.tasks import TaskInput
 from openlinear.services.views import Actor, ProjectView, TaskView
 from openlinear.settings import get_settings
-from tests.support.product import PASSWORD, Person, Workerless
+from tests.support.product import PASSWORD, MakeActor, Workerless
 
 
 async def make(actor: Actor, project: ProjectView, title: str = "Do it") -> TaskView:
@@ -175,9 +175,9 @@ async def act_out(run_id: UUID) -> None:
 
 
 async def test_a_stream_tells_what_happens_and_nothing_of_others(
-    served: str, ada: Actor, project: ProjectView, person: Person
+    served: str, ada: Actor, project: ProjectView, make_actor: MakeActor
 ) -> None:
-    stranger = await person("Bo")
+    stranger = await make_actor("Bo")
     async with db.transaction() as session:
         theirs, cards = await create_demo(session, stranger)
     async with stream(served, await token_of(ada)) as mine, stream(served, await token_of(stranger)) as other:

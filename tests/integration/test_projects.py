@@ -16,7 +16,7 @@ from openlinear.services.errors import Conflict, Invalid, NotFound, Unavailable
 from openlinear.services.projects import ProjectInput, ProjectPatch
 from openlinear.services.views import Actor, ProjectView
 from openlinear.settings import get_settings
-from tests.support.product import Person, Workerless
+from tests.support.product import MakeActor, Workerless
 
 URL = "https://example.com/acme/cart.git"
 
@@ -37,11 +37,13 @@ async def test_a_project_takes_the_branch_its_remote_names(product: Workerless, 
         assert list(kinds) == ["project:created"]
 
 
-async def test_keys_are_unique_for_their_owner(product: Workerless, ada: Actor, person: Person) -> None:
+async def test_keys_are_unique_for_their_owner(
+    product: Workerless, ada: Actor, make_actor: MakeActor
+) -> None:
     names = ["Cart", "Cart service", "日本", "cart-2"]
     keys = [(await projects.create_project(ada, ProjectInput(name, URL))).key for name in names]
     assert keys == ["CART", "CART2", "PROJEC", "CART3"]
-    other = await projects.create_project(await person("Bo"), ProjectInput("Cart", URL))
+    other = await projects.create_project(await make_actor("Bo"), ProjectInput("Cart", URL))
     assert other.key == "CART"
 
 
@@ -108,7 +110,7 @@ async def test_a_project_is_hidden_while_its_remote_is_read(product: Workerless,
 
 
 async def test_the_credential_is_sealed_and_comes_out_for_its_owner_alone(
-    product: Workerless, ada: Actor, person: Person
+    product: Workerless, ada: Actor, make_actor: MakeActor
 ) -> None:
     wanted = ProjectInput("Cart", URL, remote_username="bot", remote_password="s3cret-token")
     made = await projects.create_project(ada, wanted)
@@ -119,7 +121,7 @@ async def test_the_credential_is_sealed_and_comes_out_for_its_owner_alone(
     assert access.credential is not None
     assert (access.credential.username, access.credential.password) == ("bot", "s3cret-token")
     with pytest.raises(RunError):
-        await engine_side().remote(made.id, (await person("Bo")).id)
+        await engine_side().remote(made.id, (await make_actor("Bo")).id)
 
 
 async def test_another_secret_key_asks_for_the_credential_anew(
@@ -160,8 +162,8 @@ async def test_a_change_that_the_remote_refuses_changes_nothing(
     assert (renamed.name, renamed.key) == ("New", project.key)
 
 
-async def test_a_stranger_finds_no_project(ada: Actor, project: ProjectView, person: Person) -> None:
-    stranger = await person("Bo")
+async def test_a_stranger_finds_no_project(ada: Actor, project: ProjectView, make_actor: MakeActor) -> None:
+    stranger = await make_actor("Bo")
     with pytest.raises(NotFound):
         await projects.update_project(stranger, project.id, ProjectPatch(name="Mine"))
     with pytest.raises(NotFound):

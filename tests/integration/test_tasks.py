@@ -17,7 +17,7 @@ from openlinear.services import execution, labels, preferences, providers, ranks
 from openlinear.services.errors import Conflict, Forbidden, Invalid, NotFound
 from openlinear.services.tasks import TaskFilter, TaskInput, TaskPatch
 from openlinear.services.views import Actor, ProjectView, TaskView
-from tests.support.product import Person, Workerless
+from tests.support.product import MakeActor, Workerless
 
 
 async def make(actor: Actor, project: ProjectView, title: str = "Do it", **more: object) -> TaskView:
@@ -299,7 +299,7 @@ async def test_ends_and_executes_at_once_do_not_block_each_other(ada: Actor, pro
 
 
 async def test_cancel_is_for_what_runs_and_for_who_runs_it(
-    product: Workerless, ada: Actor, project: ProjectView, person: Person
+    product: Workerless, ada: Actor, project: ProjectView, make_actor: MakeActor
 ) -> None:
     await connect(ada)
     made = await make(ada, project)
@@ -308,7 +308,7 @@ async def test_cancel_is_for_what_runs_and_for_who_runs_it(
             await execution.cancel(session, ada, made.id)
     run_id = await execute(ada, made.id)
     async with db.transaction() as session:
-        (await session.get_one(Run, run_id)).user_id = (await person("Bo")).id
+        (await session.get_one(Run, run_id)).user_id = (await make_actor("Bo")).id
     async with db.transaction() as session:
         with pytest.raises(Forbidden):
             await execution.cancel(session, ada, made.id)
@@ -341,8 +341,8 @@ async def test_asks_are_shown_and_answered_once(ada: Actor, project: ProjectView
             await execution.answer(session, ada, made.id, may.id, {"reply": "once"})
 
 
-async def test_a_stranger_finds_no_task(ada: Actor, project: ProjectView, person: Person) -> None:
-    made, stranger = await make(ada, project), await person("Bo")
+async def test_a_stranger_finds_no_task(ada: Actor, project: ProjectView, make_actor: MakeActor) -> None:
+    made, stranger = await make(ada, project), await make_actor("Bo")
     async with db.transaction() as session:
         for attempt in (
             tasks.task(session, stranger, made.id),

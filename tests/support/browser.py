@@ -23,10 +23,14 @@ from openlinear.settings import Settings
 from tests.support.needs import require
 
 CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
-QUIET = (
-    "--no-sandbox --disable-background-networking --disable-component-update --disable-sync "
-    "--disable-quic --no-first-run"
-).split()
+QUIET = [
+    "--no-sandbox",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-quic",
+    "--no-first-run",
+]
 PASSWORD = "correct horse battery"
 START_SECONDS = 30
 
@@ -88,7 +92,11 @@ def _wait(url: str, log: Path) -> None:
 
 @pytest.fixture(scope="session")
 async def chromium() -> AsyncIterator[Browser]:
-    require(Path(CHROMIUM).exists(), "Chromium", "apt-get install chromium, or set CHROMIUM to its path")
+    require(
+        shutil.which(CHROMIUM) is not None,
+        "Chromium",
+        "apt-get install chromium, or set CHROMIUM to its path",
+    )
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
         yield browser

@@ -61,11 +61,11 @@ async def product(database: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterat
         get_settings.cache_clear()
 
 
-Person = Callable[..., Awaitable[Actor]]
+MakeActor = Callable[..., Awaitable[Actor]]
 
 
 @pytest.fixture
-async def person(product: Workerless) -> Person:
+async def make_actor(product: Workerless) -> MakeActor:
     """Make somebody with an account, logged in."""
 
     async def make(name: str = "Ada Lovelace") -> Actor:
@@ -79,8 +79,8 @@ async def person(product: Workerless) -> Person:
 
 
 @pytest.fixture
-async def ada(person: Person) -> Actor:
-    return await person("Ada Lovelace")
+async def ada(make_actor: MakeActor) -> Actor:
+    return await make_actor("Ada Lovelace")
 
 
 @pytest.fixture

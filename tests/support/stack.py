@@ -7,6 +7,7 @@ Tests tell themselves apart by their own user, repository and script.
 import asyncio
 import os
 import secrets
+import signal
 import socket
 import subprocess
 import sys
@@ -23,6 +24,8 @@ import psycopg
 import pytest
 
 from engine.settings import EngineSettings
+from openlinear import frontend, processes
+from openlinear.settings import Settings
 from tests.support.github import GitHubServer, serve_github
 from tests.support.gitserver import TOKEN, GitServer, Repo, serve_git
 from tests.support.modelserver import ModelServer
@@ -58,8 +61,10 @@ class Stack:
         self.start("worker", "engine", "--product", "openlinear.adapters:product")
 
     def start_web(self) -> None:
-        port = self.url.rpartition(":")[2]
-        self.start("web", "uvicorn", "--factory", "openlinear.api.app:create_api", "--port", port)
+        settings = Settings(api_port=int(self.url.rpartition(":")[2]), openlinear_home=self.home)
+        with (self.logs / "web.log").open("ab") as log:
+            command = processes.web(settings, self.environment)
+            self.processes["web"] = command.start(log, on_orphan=signal.SIGKILL)
 
     def wait_ready(self, seconds: float = 60) -> None:
         deadline = time.monotonic() + seconds
@@ -176,6 +181,7 @@ def free_port() -> int:
 @contextmanager
 def serve_stack(database: str, folder: Path, **settings: str) -> Iterator[Stack]:
     """A stack of its own on `database`, until the block ends. `settings` are environment variables."""
+    frontend.build()
     installation = f"test-{uuid.uuid4().hex[:8]}"
     port = free_port()
     model = ModelServer(host="0.0.0.0").start()
@@ -199,7 +205,7 @@ def serve_stack(database: str, folder: Path, **settings: str) -> Iterator[Stack]
             **settings,
         }
         stack = Stack(
-            f"http://127.0.0.1:{port}", environment, git, github, model, folder / "home", folder / "logs"
+            f"http://localhost:{port}", environment, git, github, model, folder / "home", folder / "logs"
         )
         stack.logs.mkdir()
         stack.home.mkdir()

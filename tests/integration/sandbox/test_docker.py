@@ -247,6 +247,24 @@ async def test_a_stopped_container_is_woken_and_removal_keeps_the_volumes(
     assert (await docker_sandbox.exec(box, ["cat", ".local/share/opencode/kept"])).stdout == b"kept\n"
 
 
+async def test_a_server_that_ran_out_of_memory_is_told_after_its_restart(
+    docker_sandbox: DockerSandbox,
+) -> None:
+    """The engine starts it again by itself, and with that forgets in its record why it died."""
+    box = await docker_sandbox.ensure(USER, silent)
+    script = (
+        "echo 1000 >/proc/$(pgrep -xf 'opencode serve.*')/oom_score_adj; python3 -c 'bytearray(900 << 20)'"
+    )
+    await docker_sandbox.exec(box, ["bash", "-c", script])
+    for _ in range(100):
+        if cause := await docker_sandbox.cause_of_death(USER):
+            break
+        await asyncio.sleep(0.1)
+    assert "ran out of memory" in (cause or "")
+    fresh = await docker_sandbox.ensure(USER, silent)
+    assert (await docker_sandbox.exec(fresh, ["true"])).exit_code == 0
+
+
 async def test_an_engine_that_is_away_is_said_plainly(
     docker_settings: EngineSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:

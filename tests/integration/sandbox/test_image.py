@@ -1,5 +1,6 @@
 """The worker image on a real engine."""
 
+import subprocess
 from pathlib import Path
 
 import docker
@@ -17,6 +18,7 @@ class Lines(list[str]):
 
 
 async def test_a_current_image_is_left_alone(docker_settings: EngineSettings) -> None:
+    assert await image.ensure_image(docker_settings, Lines()) is None
     lines = Lines()
     assert await image.ensure_image(docker_settings, lines) is None
     assert lines == []
@@ -55,3 +57,17 @@ async def test_without_a_registry_or_root_the_cure_is_named(
     settings = EngineSettings(opencode_image="localhost:1/worker:none")
     problem = await image.ensure_image(settings, Lines())
     assert "scripts/base-image localhost:1/debian:none" in (problem or "")
+
+
+def script(*argv: str) -> subprocess.CompletedProcess[str]:
+    scripts = Path(__file__).parents[3] / "scripts"
+    command = [scripts / argv[0], *argv[1:]]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_the_scripts_leave_alone_what_is_there(worker_image: str) -> None:
+    started = script("docker-up")
+    assert (started.returncode, "docker-up: ready" in started.stderr) == (0, True)
+    made = script("base-image", worker_image)
+    assert (made.returncode, made.stdout, made.stderr) == (0, "", "")
+    assert script("base-image").returncode == 2

@@ -1,0 +1,328 @@
+"""The panel at the right of the board: a task's head, conversation, changes and log."""
+
+from typing import Any
+
+import reflex as rx
+
+from openlinear.components import ui
+from openlinear.components.card import result
+from openlinear.components.cards import Card
+from openlinear.live import LiveState, LogState
+from openlinear.pages.task import PanelState, Question
+
+STATUSES = (("todo", "Todo"), ("in_progress", "In Progress"), ("done", "Done"), ("cancelled", "Cancelled"))
+PRIORITIES = (
+    ("", "No priority"),
+    ("low", "Low"),
+    ("medium", "Medium"),
+    ("high", "High"),
+    ("urgent", "Urgent"),
+)
+TABS = (("conversation", "Conversation"), ("changes", "Changes"), ("log", "Log"))
+
+PANEL = PanelState.get_full_name()
+LIVE = LiveState.get_full_name()
+LOG = LogState.get_full_name()
+
+
+def task_panel(
+    project_id: rx.Var[str], demo: rx.Var[bool], execute: Any, cancel: Any, remove: Any
+) -> rx.Component:
+    """The panel, when a task is open. Handlers take the task's id, `remove` its identifier as well."""
+    return rx.cond(
+        PanelState.task_id != "",
+        ui.Panel.create(
+            rx.cond(
+                PanelState.missing,
+                rx.el.div(
+                    rx.el.p("This task does not exist, or you may not see it.", margin_bottom="12px"),
+                    ui.link("Back to the board", href="/p/" + project_id, class_name="btn"),
+                    class_name="panel-head",
+                ),
+                rx.cond(
+                    PanelState.card.id != "",
+                    rx.fragment(
+                        _head(project_id, execute, cancel, remove),
+                        _tabs(),
+                        _body(demo),
+                        ui.Stale.create(panel_name=PANEL, live_name=LIVE, on_stale=PanelState.refresh),
+                    ),
+                    _bones(),
+                ),
+            ),
+            class_name="panel",
+            label="Task",
+        ),
+    )
+
+
+def _bones() -> rx.Component:
+    return rx.el.div(
+        rx.el.div(class_name="bone short", margin="10px 0 14px"),
+        rx.el.div(class_name="bone"),
+        class_name="panel-head bones",
+        aria_busy=True,
+    )
+
+
+def _live_card() -> rx.Var[Card]:
+    return ui.from_store("usePanelCard", "olCard", Card, PANEL, LIVE)
+
+
+def _head(project_id: rx.Var[str], execute: Any, cancel: Any, remove: Any) -> rx.Component:
+    card = _live_card()
+    run = card.run
+    return rx.el.header(
+        rx.el.div(
+            rx.el.span(card.identifier, class_name="mono meta"),
+            _status(card),
+            rx.el.span(
+                rx.cond(
+                    run.open,
+                    rx.el.button(ui.icon("square", 14), "Cancel", class_name="btn", on_click=cancel(card.id)),
+                    rx.el.button(
+                        ui.icon("play", 14),
+                        rx.cond(run.state == "failed", "Retry", "Execute"),
+                        class_name="btn primary",
+                        on_click=execute(card.id),
+                        custom_attrs={"data-act": "execute"},
+                    ),
+                ),
+                rx.cond(
+                    run.open,
+                    rx.fragment(),
+                    ui.icon_button(
+                        "trash-2", "Take off the board", on_click=remove(card.id, card.identifier)
+                    ),
+                ),
+                ui.link(
+                    ui.icon("x"),
+                    href="/p/" + project_id,
+                    class_name="btn ghost icon",
+                    title="Close",
+                    custom_attrs={"aria-label": "Close", "data-act": "close"},
+                ),
+                class_name="end",
+            ),
+            class_name="panel-bar",
+        ),
+        ui.Editable.create(
+            name="title:" + PanelState.task_id,
+            key="title:" + PanelState.task_id,
+            value=PanelState.title,
+            label="Title",
+            max_length=500,
+            class_name="bare panel-title",
+            on_save=lambda text: PanelState.save_title(PanelState.task_id, text),
+        ),
+        _facts(run),
+        class_name="panel-head",
+    )
+
+
+def _status(card: rx.Var[Card]) -> rx.Component:
+    """In one word and colour, with what it does now."""
+    run = card.run
+    return rx.cond(
+        run.open,
+        rx.el.span(
+            rx.cond(run.state == "waiting", "Waiting", "Running"),
+            " ",
+            ui.Elapsed.create(since=run.started, until=run.ended),
+            class_name="state " + run.state,
+        ),
+        rx.match(
+            run.state,
+            ("failed", rx.el.span("Failed", class_name="state failed")),
+            ("done", rx.el.span("Done", class_name="state done")),
+            ("cancelled", rx.el.span("Cancelled", class_name="state meta")),
+            rx.fragment(),
+        ),
+    )
+
+
+def _facts(run: rx.Var[Any]) -> rx.Component:
+    return rx.fragment(
+        rx.cond(
+            PanelState.branch != "",
+            rx.el.div(
+                rx.el.span(
+                    ui.icon("git-branch", 14),
+                    rx.el.span(PanelState.branch, class_name="mono"),
+                    class_name="fact",
+                    title=PanelState.branch,
+                ),
+                rx.cond(run.state == "done", rx.fragment(*result(run))),
+                class_name="panel-facts",
+            ),
+        ),
+        rx.cond(
+            (PanelState.error != "") & (run.state == "failed"),
+            rx.el.p(PanelState.error, class_name="error-line", margin_top="8px", role="alert"),
+        ),
+    )
+
+
+def _tabs() -> rx.Component:
+    return rx.el.div(
+        *[
+            rx.el.button(
+                title,
+                class_name="tab",
+                role="tab",
+                type="button",
+                aria_selected=PanelState.tab == name,
+                on_click=PanelState.show_tab(name),
+            )
+            for name, title in TABS
+        ],
+        class_name="tabs",
+        role="tablist",
+    )
+
+
+def _body(demo: rx.Var[bool]) -> rx.Component:
+    feed_props = {"panel_name": PANEL, "log_name": LOG, "on_gap": PanelState.more_log}
+    quiet = rx.cond(
+        PanelState.run_id == "",
+        "Nothing has run yet. Execute the task to start a conversation.",
+        "The run has not said anything yet.",
+    )
+    return rx.el.div(
+        rx.match(
+            PanelState.tab,
+            (
+                "changes",
+                ui.Diff.create(
+                    patch=PanelState.patch,
+                    empty="No changes yet. They show here when a run has committed.",
+                ),
+            ),
+            ("log", ui.Log.create(empty="No log yet. Execute the task to fill it.", **feed_props)),
+            rx.fragment(
+                rx.foreach(PanelState.asks, _ask),
+                ui.Conversation.create(
+                    _details(demo), empty=quiet, follow=_live_card().run.open, **feed_props
+                ),
+            ),
+        ),
+        class_name="panel-body",
+        role="tabpanel",
+    )
+
+
+def _choice(label: str, value: Any, options: tuple[tuple[str, str], ...], on_change: Any) -> rx.Component:
+    return rx.el.select(
+        *[rx.el.option(title, value=name) for name, title in options],
+        value=value,
+        on_change=lambda name: on_change(PanelState.task_id, name),
+        class_name="select",
+        aria_label=label,
+    )
+
+
+def _details(demo: rx.Var[bool]) -> rx.Component:
+    card = _live_card()
+    return rx.el.div(
+        ui.Editable.create(
+            name="description:" + PanelState.task_id,
+            key="description:" + PanelState.task_id,
+            value=PanelState.description,
+            label="Description",
+            placeholder="Describe the task: what should be different when it is done?",
+            multiline=True,
+            max_length=50_000,
+            class_name="bare panel-text",
+            on_save=lambda text: PanelState.save_description(PanelState.task_id, text),
+        ),
+        rx.el.div(
+            _choice("Status", card.status, STATUSES, PanelState.set_status),
+            _choice("Priority", card.priority, PRIORITIES, PanelState.set_priority),
+            rx.el.select(
+                rx.el.option(rx.cond(demo, "Demo model, scripted", "Default model"), value=""),
+                rx.foreach(PanelState.models, lambda name: rx.el.option(name, value=name)),
+                value=PanelState.model,
+                on_change=lambda name: PanelState.set_model(PanelState.task_id, name),
+                class_name="select",
+                aria_label="Model",
+            ),
+            class_name="properties",
+        ),
+        rx.el.div(
+            rx.foreach(
+                PanelState.tags,
+                lambda tag: rx.el.button(
+                    rx.el.span(rx.el.i(class_name="dot-" + tag.color), tag.name, class_name="label"),
+                    class_name="btn",
+                    type="button",
+                    aria_pressed=tag.on,
+                    on_click=PanelState.toggle_tag(PanelState.task_id, tag.id),
+                ),
+            ),
+            rx.el.form(
+                rx.el.input(
+                    name="name",
+                    class_name="input",
+                    placeholder="New label",
+                    max_length=40,
+                    aria_label="New label",
+                ),
+                on_submit=lambda data: PanelState.add_tag(PanelState.task_id, data),
+                reset_on_submit=True,
+                class_name="new-label",
+            ),
+            class_name="labels",
+        ),
+        class_name="details",
+    )
+
+
+def _ask(ask: rx.Var[Question]) -> rx.Component:
+    say = rx.el.input(name="message", class_name="input", placeholder="Or say what to do instead")
+    return rx.el.section(
+        rx.el.h3(rx.cond(ask.kind == "permission", "The agent asks for permission", "The agent asks")),
+        rx.el.p(ask.text),
+        rx.cond(
+            ask.kind == "permission",
+            rx.el.form(
+                rx.el.button(
+                    "Allow once",
+                    class_name="btn",
+                    type="button",
+                    on_click=PanelState.reply(PanelState.task_id, ask.id, "once"),
+                ),
+                rx.el.button(
+                    "Always allow",
+                    class_name="btn",
+                    type="button",
+                    on_click=PanelState.reply(PanelState.task_id, ask.id, "always"),
+                ),
+                say,
+                rx.el.button("Deny", class_name="btn danger", type="submit"),
+                on_submit=lambda data: PanelState.deny(PanelState.task_id, ask.id, data),
+                class_name="acts",
+            ),
+            rx.fragment(
+                rx.el.div(
+                    rx.foreach(
+                        ask.options,
+                        lambda label: rx.el.button(
+                            label,
+                            class_name="btn",
+                            type="button",
+                            on_click=PanelState.choose(PanelState.task_id, ask.id, label),
+                        ),
+                    ),
+                    class_name="options",
+                ),
+                rx.el.form(
+                    say,
+                    rx.el.button("Answer", class_name="btn", type="submit"),
+                    on_submit=lambda data: PanelState.write(PanelState.task_id, ask.id, data),
+                    class_name="acts",
+                ),
+            ),
+        ),
+        class_name="ask",
+        key=ask.id,
+    )
