@@ -24,7 +24,11 @@ from tests.support.modelserver import MARKER, Turn
 from tests.support.stack import Json, Person, Stack, register, serve_stack
 
 REPEATS = 20
-SETTINGS = {"RUN_IDLE_SECONDS": "120", "RUN_TOTAL_SECONDS": "600"}
+SETTINGS = {
+    "CONTAINER_IDLE_PAUSE_SECONDS": "3600",  # the bare scripts hold no lease
+    "RUN_IDLE_SECONDS": "120",
+    "RUN_TOTAL_SECONDS": "600",
+}
 WORKTREE = 'git -C "$1" worktree add --quiet --detach "$2" main'
 CLONE = 'git -c "http.extraHeader=$3" clone --quiet --depth 1 --branch main "$1" "$2"'
 

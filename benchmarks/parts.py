@@ -61,7 +61,7 @@ class Inside:
 
     async def sh(self, script: str, *args: str) -> str:
         """Run a shell script to its end; what it printed. RuntimeError when it failed."""
-        done = await self.sandbox.exec(self.box, ["sh", "-euc", script, "sh", *args], timeout=300)
+        done = await self.sandbox.exec(self.box, ["sh", "-euc", script, "sh", *args], timeout=60)
         if done.exit_code:
             raise RuntimeError(f"{script}: {done.stderr.decode(errors='replace')}")
         return done.stdout.decode()

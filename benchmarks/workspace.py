@@ -95,7 +95,7 @@ async def _make(sandbox: Sandbox, box: Box, project_id: uuid.UUID, base: str) ->
     watch = Watch()
     await workspace.make(sandbox, box, run_id, project_id=project_id, base=base, branch="openlinear/bench")
     took = watch.seconds
-    await workspace.remove(sandbox, box, run_id)
+    await workspace.remove(sandbox, box, run_id, project_id=project_id)
     return took
 
 
