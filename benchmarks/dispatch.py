@@ -12,11 +12,10 @@ from typing import Any
 
 import httpx
 
-from benchmarks.parts import Inside, Watch, database, folder, quiet, worker_image
+from benchmarks.parts import Inside, database, folder, quiet, worker_image
 from benchmarks.repository import BYTES, FILES, make_repository
 from benchmarks.table import Figures, Ratio, Series
 from engine.agents.demo_model import text_of
-from engine.ports import Box
 from engine.sandbox.docker import DockerSandbox
 from engine.settings import EngineSettings
 from tests.support.gitserver import TOKEN, serve_git

@@ -1,8 +1,12 @@
 """From what an agent left in its workspace to a commit in the store, and where that may be pushed."""
 
-import tempfile
+import asyncio
+import shutil
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import asdict
 from pathlib import Path
+from uuid import UUID
 
 from engine.errors import RunError
 from engine.git import workspace
@@ -22,8 +26,7 @@ async def collect_changes(here: World, run: Run, box: Box, recorder: Recorder) -
     store = Store(Mirror(here.settings.repos, run.project_id))
     base, limit_mb = known(run.base_sha), here.settings.pack_limit_mb
     await here.sandbox.stop_run(box, run.id)
-    with tempfile.TemporaryDirectory(dir=here.settings.repos, prefix="incoming-") as folder:
-        pack = Path(folder) / "work.pack"
+    async with _incoming(here.settings.repos, run.id) as pack:
         with pack.open("wb") as out:
             taken = await workspace.collect(
                 here.sandbox,
@@ -54,6 +57,22 @@ async def collect_changes(here: World, run: Run, box: Box, recorder: Recorder) -
         return False
     await _keep_diff(here, run, store, base, sha)
     return True
+
+
+@asynccontextmanager
+async def _incoming(repos: Path, run_id: UUID) -> AsyncIterator[Path]:
+    """Where the run's pack may be written. Named by the run: a repeat clears what a dead worker left."""
+    folder = repos / "incoming" / str(run_id)
+    await discard_incoming(repos, run_id)
+    folder.mkdir(mode=0o700, parents=True)
+    try:
+        yield folder / "work.pack"
+    finally:
+        await discard_incoming(repos, run_id)
+
+
+async def discard_incoming(repos: Path, run_id: UUID) -> None:
+    await asyncio.to_thread(shutil.rmtree, repos / "incoming" / str(run_id), ignore_errors=True)
 
 
 async def _keep_diff(here: World, run: Run, store: Store, base: str, sha: str) -> None:

@@ -14,7 +14,8 @@ from uuid import UUID
 
 from dbos import DBOS
 
-from engine.changes import collect_changes, free_branch, known
+from engine.changes import collect_changes, discard_incoming, free_branch, known
+from engine.errors import RunError
 from engine.git import workspace
 from engine.git.demo import demo_home, ensure_demo_repo
 from engine.git.mirror import Mirror
@@ -24,13 +25,17 @@ from engine.git.store import Store
 from engine.models import ENDED, Run, now
 from engine.ports import Box, Credential, Session
 from engine.pull_request import body
-from engine.record import Entry, Recorder
+from engine.record import Entry, Recorder, append
 from engine.session import converse as follow_session
 from engine.session import open_session
-from engine.step import PATIENTLY, End, step, success
+from engine.step import PATIENTLY, End, internal, step, success
 from engine.world import World, world
 
 log = logging.getLogger(__name__)
+
+SALVAGE_SECONDS = 20.0
+TIDY_SECONDS = 30.0
+"""How long the end of a run may take to save and to clean before it is recorded without that."""
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -38,7 +43,11 @@ B = TypeVar("B")
 
 @DBOS.workflow(name="run", max_recovery_attempts=None)
 async def run_workflow(run_id: str) -> str:
-    end = await _walk(run_id)
+    try:
+        end = await _walk(run_id)
+    except Exception:  # whatever it was, a run that began has an end
+        log.exception("run %s broke", run_id)
+        end = internal("run")
     if end["status"] != "done":
         await salvage(run_id)
     await finish(run_id, end)
@@ -69,6 +78,8 @@ async def prepare(here: World, run: Run, recorder: Recorder) -> End | None:
     )
     (mirror, base), box = await _both(_mirror(here, run), _box(here, run, recorder))
     await mirror.share(here.sandbox.shared_objects(run.user_id) / str(run.project_id))
+    if run.base_sha is not None:  # a repeat: a worker that died may have left git at work in there
+        await here.sandbox.stop_run(box, run.id)
     await recorder.note("Laying out the workspace", part="workspace", progress=15, base_sha=base)
     await workspace.make(here.sandbox, box, run.id, project_id=run.project_id, base=base, branch=run.branch)
     return None
@@ -116,14 +127,18 @@ async def propose(here: World, run: Run, recorder: Recorder) -> End | None:
     if not here.forge.hosts(access.url) or access.credential is None:
         return success("pushed")
     await recorder.note("Opening the pull request", part="proposing", status="creating_pr", progress=94)
-    pull_request = await here.forge.open_pull_request(
-        access.url,
-        access.credential.password,
-        head=run.branch,
-        base=run.base_branch,
-        title=run.title,
-        body=await body(here.database, run),
-    )
+    try:
+        pull_request = await here.forge.open_pull_request(
+            access.url,
+            access.credential.password,
+            head=run.branch,
+            base=run.base_branch,
+            title=run.title,
+            body=await body(here.database, run),
+        )
+    except RunError as error:
+        reason = f"The branch {run.branch} is pushed, but has no pull request: {error.reason}"
+        raise RunError(reason, error.kind) from error
     await recorder.write([], pr_url=pull_request.url, pr_number=pull_request.number)
     return success("pull_request")
 
@@ -137,7 +152,7 @@ async def salvage(run_id: str) -> None:
     if run.session_id is None or run.base_sha is None:
         return
     try:
-        async with asyncio.timeout(20.0):
+        async with asyncio.timeout(SALVAGE_SECONDS):
             box = await _box(here, run, recorder)
             agent = here.agents[run.agent]
             await agent.abort(box, Session(run.session_id, box.repos / str(run.id)))
@@ -172,7 +187,7 @@ async def finish(run_id: str, end: End) -> None:
         await session.flush()
         await here.product.ended(session, run.id)
         level = "error" if end["status"] == "failed" else "info"
-        await recorder.append(session, run, [Entry("status", "ended", message=_farewell(run), level=level)])
+        await append(session, run, [Entry("status", "ended", message=_farewell(run), level=level)])
 
 
 # -- what the steps share -------------------------------------------------------------------------
@@ -217,12 +232,14 @@ async def _tidy(here: World, run: Run, recorder: Recorder) -> None:
     """Remove the workspace and give the sandbox back. What stays behind is said, not fatal."""
     try:
         if run.base_sha is not None:
-            box = await _box(here, run, recorder)
-            await here.sandbox.stop_run(box, run.id)
-            await workspace.remove(here.sandbox, box, run.id, project_id=run.project_id)
+            async with asyncio.timeout(TIDY_SECONDS):
+                box = await _box(here, run, recorder)
+                await here.sandbox.stop_run(box, run.id)
+                await workspace.remove(here.sandbox, box, run.id, project_id=run.project_id)
     except Exception as error:
         log.warning("run %s: its workspace could not be removed: %s", run.id, error)
         await recorder.note("The workspace could not be removed", part="tidy", level="warning")
+    await discard_incoming(here.settings.repos, run.id)
     await here.containers.release(run.id, run.user_id)
 
 

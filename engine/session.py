@@ -9,7 +9,7 @@ import time
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import col
 
@@ -18,6 +18,9 @@ from engine.models import Ask, Run, now
 from engine.ports import Agent, AgentEvent, Box, ModelRef, ProviderKey, Session
 from engine.record import Entry, Recorder
 from engine.world import World
+
+KEEP_SECONDS = 5.0
+"""How often the time that a run has used is written down: what a killed worker forgets of it at most."""
 
 FIRST, LAST = 20, 80
 """The share of the card's progress bar, in percent, that the agent's turn fills."""
@@ -58,6 +61,8 @@ class _Turn:
         self._alive = time.monotonic()
         self._tools: set[str] = set()
         self._asks: set[str] = set()
+        self._retry: AgentEvent | None = None
+        """What the model said when it last refused, while the agent waits to ask it again."""
         self._events = 0
 
     # -- following ----------------------------------------------------------------------------
@@ -109,6 +114,8 @@ class _Turn:
     def _count_retries(self, event: AgentEvent) -> None:
         """The agent backs off without end by itself: after a few tries in a row a person should know."""
         limit = self._world.settings.model_retry_limit
+        if event.kind != "alive":
+            self._retry = event if event.kind == "retry" else None
         if event.kind == "retry" and int(event.details.get("attempt", 0)) > limit:
             raise RunError(
                 f"The model did not answer after {limit} retries: {event.text} Retry the task later, "
@@ -176,35 +183,40 @@ class _Turn:
     async def watchdog(self) -> None:
         """End a run that hangs. A running tool and a waiting run are not idle; waiting is not counted."""
         settings = self._world.settings
-        started = self._run.started_at or now()
+        beat = min(1.0, settings.run_idle_seconds / 4)
+        active, kept = self._run.active_seconds, self._run.active_seconds
         while True:
-            await asyncio.sleep(min(1.0, settings.run_idle_seconds / 4))
+            await asyncio.sleep(beat)
             if self._asks:
                 self._alive = time.monotonic()
                 continue
-            idle = time.monotonic() - self._alive
-            if idle > settings.run_idle_seconds and not self._tools:
-                raise RunError(
-                    f"The agent gave no sign of life for {_minutes(settings.run_idle_seconds)}, so it was "
-                    "stopped. Retry the task; if it happens again, try another model.",
-                    "timeout",
-                )
-            if (now() - started).total_seconds() - await self._waited() > settings.run_total_seconds:
+            active += beat
+            if active - kept > KEEP_SECONDS:
+                await self._recorder.write([], active_seconds=active)
+                kept = active
+            if time.monotonic() - self._alive > settings.run_idle_seconds and not self._tools:
+                raise self._silence()
+            if active > settings.run_total_seconds:
                 raise RunError(
                     f"The run reached its limit of {_minutes(settings.run_total_seconds)} and was stopped. "
                     "Split the task, or raise the limit.",
                     "timeout",
                 )
 
-    async def _waited(self) -> float:
-        """Seconds that this run spent waiting for a person."""
-        async with self._world.database.transaction() as session:
-            total = await session.scalar(
-                select(func.sum(func.extract("epoch", col(Ask.settled_at) - col(Ask.asked_at)))).where(
-                    col(Ask.run_id) == self._run.id
-                )
+    def _silence(self) -> RunError:
+        """Why nothing came for so long."""
+        length = _minutes(self._world.settings.run_idle_seconds)
+        if self._retry is not None:
+            return RunError(
+                f"The model asks to wait longer than {length}: {self._retry.text} Retry the task later, or "
+                "choose another model.",
+                self._retry.details.get("class", "overload"),
             )
-            return float(total or 0.0)
+        return RunError(
+            f"The agent gave no sign of life for {length}, so it was stopped. Retry the task; if it happens "
+            "again, try another model.",
+            "timeout",
+        )
 
 
 async def _batches(events: AsyncIterator[AgentEvent]) -> AsyncIterator[list[AgentEvent]]:

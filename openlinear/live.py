@@ -36,6 +36,8 @@ ROWS_EVERY = 1.0
 """How often the progress of running tasks is read from their rows, in seconds."""
 FRAME = 900
 """A log line over this many bytes is announced, and fetched by who reads it."""
+SHOWN = 20_000
+"""Characters of a tool's input or output that a page shows."""
 RING = 64
 """Log lines reuse this many keys; a browser that missed some asks for them."""
 
@@ -94,6 +96,10 @@ class Hub:
         for room in filter(None, (seat.project_id, seat.task_id)):
             with contextlib.suppress(ValueError):  # the connection is gone, and left its rooms with that
                 await self._namespace.leave_room(sid, _room(room))
+
+    async def put_back(self, sid: str, task_id: str) -> None:
+        """A move was refused: the page forgets that it showed the card as moved."""
+        await self._send(sid, LiveState, {f"o:{task_id}": None})
 
     @property
     def _namespace(self) -> Any:
@@ -234,8 +240,17 @@ def entry_of(run_id: UUID, entry: LogEntry | Any) -> dict[str, Any]:
         "part": entry.part,
         "state": entry.state,
         "message": entry.message,
-        "details": entry.details,
+        "details": _shown(entry.details),
     }
+
+
+def _shown(value: Any) -> Any:
+    """Details as far as a page shows them: a tool's output can be megabytes. The API has all of it."""
+    if isinstance(value, str) and len(value) > SHOWN:
+        return value[:SHOWN] + f"\n… {len(value) - SHOWN} more characters"
+    if isinstance(value, dict):
+        return {key: _shown(item) for key, item in value.items()}
+    return value
 
 
 def _room(ident: UUID) -> str:

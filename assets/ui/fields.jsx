@@ -17,7 +17,7 @@ const recall = (key) => {
 };
 
 /** A text that is edited in place. `name` tells drafts apart; Enter or leaving the field saves. */
-export function Editable({ name, value, onSave, multiline, className, placeholder, label, maxLength }) {
+export function Editable({ name, value, onSave, multiline, className, placeholder, label }) {
   const key = "draft:" + name;
   const [text, setText] = useState(() => recall(key) ?? value);
   const ref = useRef(null);
@@ -46,7 +46,6 @@ export function Editable({ name, value, onSave, multiline, className, placeholde
     className,
     placeholder,
     "aria-label": label,
-    maxLength,
     rows: 1,
     value: text,
     spellCheck: multiline ? true : undefined,
@@ -97,7 +96,6 @@ export function QuickAdd({ name, onCreate, error, made }) {
       className: "bare",
       autoFocus: true,
       rows: 2,
-      maxLength: 500,
       placeholder: "What should be done?",
       "aria-label": "Title of the new task",
       value: text,

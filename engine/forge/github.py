@@ -94,7 +94,7 @@ class GitHub:
             return await client.request(method, route, **content)
         except httpx.TimeoutException as error:
             raise RunError(
-                f"{self._name} did not answer in time. Run the task again later; its branch is pushed.",
+                f"{self._name} did not answer in time. Run the task again later.",
                 "network",
             ) from error
         except httpx.LocalProtocolError:  # a header of impossible characters; the cause would quote it

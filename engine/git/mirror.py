@@ -43,21 +43,27 @@ class Mirror:
         async with locked(self._lock) as held:
             await create_bare(self.path)
             await asyncio.to_thread(_clear_stale, self.path)
-            # Packs stay packs, so that they can be lent. --prune takes away names alone, never objects,
-            # and without it a branch that is gone would still be found.
-            await talk(
-                remote,
-                credential,
-                *("-c", "fetch.unpackLimit=1", "-c", "pack.writeReverseIndex=false"),
-                *("fetch", "--quiet", "--force", "--prune", "--no-tags", "--no-write-fetch-head"),
-                *("--no-auto-maintenance", "--no-recurse-submodules", "--no-show-forced-updates"),
-                *(remote.url, f"+refs/heads/*:{_PREFIX}*"),
-                git_dir=self.path,
-                held=[held],
-                timeout=FETCH_SECONDS,
-            )
-            await consolidate(self.path, held)
+            try:
+                await self._fetch(remote, credential, held)
+                await consolidate(self.path, held)
+            finally:  # a fetch that broke off leaves its half of a pack, which may be what fills the disk
+                await asyncio.to_thread(_clear_stale, self.path)
             return await self._tip(branch)
+
+    async def _fetch(self, remote: Remote, credential: Credential | None, held: int) -> None:
+        # Packs stay packs, so that they can be lent. --prune takes away names alone, never objects,
+        # and without it a branch that is gone would still be found.
+        await talk(
+            remote,
+            credential,
+            *("-c", "fetch.unpackLimit=1", "-c", "pack.writeReverseIndex=false"),
+            *("fetch", "--quiet", "--force", "--prune", "--no-tags", "--no-write-fetch-head"),
+            *("--no-auto-maintenance", "--no-recurse-submodules", "--no-show-forced-updates"),
+            *(remote.url, f"+refs/heads/*:{_PREFIX}*"),
+            git_dir=self.path,
+            held=[held],
+            timeout=FETCH_SECONDS,
+        )
 
     async def _tip(self, branch: str) -> str:
         try:

@@ -61,11 +61,10 @@ def task_card(
         rx.el.div(
             rx.cond(
                 run.open,
-                ui.icon_button("square", "Cancel the run", class_name="btn icon", on_click=cancel(card.id)),
+                ui.icon_button("square", "Cancel the run", on_click=cancel(card.id)),
                 ui.icon_button(
                     "play",
                     "Execute",
-                    class_name="btn icon",
                     on_click=execute(card.id),
                     custom_attrs={"data-act": "execute"},
                 ),
@@ -73,7 +72,7 @@ def task_card(
             ui.link(
                 ui.icon("panel-right-open"),
                 href=href,
-                class_name="btn icon",
+                class_name="btn ghost icon",
                 title="Open",
                 tab_index=-1,
                 aria_label="Open the task",
@@ -169,12 +168,13 @@ def result(run: rx.Var[Any]) -> list[rx.Component]:
             ),
         ),
         rx.cond(
-            (run.additions > 0) | (run.deletions > 0),
+            run.added != "",
             rx.el.span(
-                rx.el.span("+" + run.additions.to(str), class_name="add"),
+                rx.el.span("+" + run.added, class_name="add"),
                 " ",
-                rx.el.span(MINUS + run.deletions.to(str), class_name="del"),
+                rx.el.span(MINUS + run.removed, class_name="del"),
                 class_name="num",
+                title=f"{run.additions} lines added, {run.deletions} removed",
             ),
         ),
         rx.cond(run.cost != "", rx.el.span(run.cost, class_name="num", title="Cost of the model's tokens")),

@@ -46,6 +46,9 @@ class Run:
     url: str = ""
     additions: int = 0
     deletions: int = 0
+    added: str = ""
+    removed: str = ""
+    """The same, short: `1.2k`. Empty where nothing changed."""
     cost: str = ""
     started: int = 0
     ended: int = 0
@@ -116,6 +119,8 @@ def run_of(run: ExecutionView) -> Run:
         url=link_of(run.pr_url or ""),
         additions=run.additions,
         deletions=run.deletions,
+        added=short(run.additions) if run.files_changed else "",
+        removed=short(run.deletions) if run.files_changed else "",
         cost=f"${run.cost:.2f}" if run.cost >= 0.005 else "",
         started=milliseconds(run.started_at or run.created_at),
         ended=milliseconds(run.ended_at),
@@ -174,6 +179,14 @@ def short_date(day: date, today: date) -> str:
     if days in (0, 1):
         return ("today", "tomorrow")[days]
     return f"{day:%a}" if days > 0 else f"{day.day} {day:%b}"
+
+
+def short(number: int) -> str:
+    """`999`, `1.2k`, `3.4M`."""
+    for size, unit in ((1_000_000, "M"), (1_000, "k")):
+        if number >= size:
+            return f"{number / size:.1f}".removesuffix(".0") + unit
+    return str(number)
 
 
 def initials(name: str) -> str:

@@ -7,7 +7,7 @@ from reflex.vars import VarData
 from reflex_base.utils.imports import ImportVar
 from reflex_components_core.react_router import link as router_link
 
-ICON_PACKAGES = ["react-markdown@10.1.0", "remark-gfm@4.0.1", "highlight.js@11.12.0"]
+FEED_PACKAGES = ["react-markdown@10.1.0", "remark-gfm@4.0.1", "highlight.js@11.12.0"]
 DRAG_PACKAGES = [
     "@atlaskit/pragmatic-drag-and-drop@4.0.0",
     "@atlaskit/pragmatic-drag-and-drop-hitbox@3.0.0",
@@ -44,6 +44,8 @@ class Elapsed(Time):
 
 
 class Ago(Time):
+    """How long ago that was; the exact time on hover. Milliseconds, 0 for nothing."""
+
     tag = "Ago"
     at: rx.Var[int]
 
@@ -130,7 +132,6 @@ class Editable(Field):
     label: rx.Var[str]
     placeholder: rx.Var[str]
     multiline: rx.Var[bool]
-    max_length: rx.Var[int]
     on_save: rx.EventHandler[rx.event.passthrough_event_spec(str)]
 
 
@@ -150,7 +151,7 @@ class Panel(Field):
 
 class FeedPart(rx.Component):
     library = "$/public/ui/feed.jsx"
-    lib_dependencies: list[str] = ICON_PACKAGES
+    lib_dependencies: list[str] = FEED_PACKAGES
     panel_name: rx.Var[str]
     log_name: rx.Var[str]
     empty: rx.Var[str]

@@ -37,7 +37,6 @@ class BoardState(Personal, rx.State):
     done: list[Card] = []
     cancelled: list[Card] = []
     counts: dict[str, int] = {}
-    limit: int = 0
     news: int = 0
     missing: bool = False
     add_error: str = ""
@@ -92,15 +91,19 @@ class BoardState(Personal, rx.State):
 
     @rx.event
     async def move(self, task_id: str, status: str, before: str, after: str) -> None:
-        async with self._acting() as (session, actor):
-            await tasks.move_task(
-                session,
-                actor,
-                an_id(task_id),
-                status,
-                before=an_id(before) if before else None,
-                after=an_id(after) if after else None,
-            )
+        try:
+            async with self._acting() as (session, actor):
+                await tasks.move_task(
+                    session,
+                    actor,
+                    an_id(task_id),
+                    status,
+                    before=an_id(before) if before else None,
+                    after=an_id(after) if after else None,
+                )
+        except ServiceError:
+            await hub.put_back(self.router.session.session_id, task_id)
+            raise
 
     @rx.event
     async def execute(self, task_id: str) -> None:
@@ -137,7 +140,7 @@ class BoardState(Personal, rx.State):
         self.project_id, self.name, self.demo = str(board.project.id), board.project.name, board.project.demo
         for status in ("todo", "in_progress", "done", "cancelled"):
             setattr(self, status, [card_of(task) for task in board.columns.get(status, ())])
-        self.counts, self.limit, self.news = dict(board.counts), board.parallel_limit, board.news_id
+        self.counts, self.news = dict(board.counts), board.news_id
 
 
 BOARD = BoardState.get_full_name()

@@ -111,7 +111,6 @@ def _head(project_id: rx.Var[str], execute: Any, cancel: Any, remove: Any) -> rx
             key="title:" + PanelState.task_id,
             value=PanelState.title,
             label="Title",
-            max_length=500,
             class_name="bare panel-title",
             on_save=lambda text: PanelState.save_title(PanelState.task_id, text),
         ),
@@ -121,8 +120,9 @@ def _head(project_id: rx.Var[str], execute: Any, cancel: Any, remove: Any) -> rx
 
 
 def _status(card: rx.Var[Card]) -> rx.Component:
-    """In one word and colour, with what it does now."""
+    """In one word and colour, with how long it runs or when it ended."""
     run = card.run
+    ago = ui.Ago.create(at=run.ended, class_name="meta")
     return rx.cond(
         run.open,
         rx.el.span(
@@ -133,9 +133,9 @@ def _status(card: rx.Var[Card]) -> rx.Component:
         ),
         rx.match(
             run.state,
-            ("failed", rx.el.span("Failed", class_name="state failed")),
-            ("done", rx.el.span("Done", class_name="state done")),
-            ("cancelled", rx.el.span("Cancelled", class_name="state meta")),
+            ("failed", rx.el.span("Failed ", ago, class_name="state failed")),
+            ("done", rx.el.span("Done ", ago, class_name="state done")),
+            ("cancelled", rx.el.span("Cancelled ", ago, class_name="state meta")),
             rx.fragment(),
         ),
     )
@@ -231,7 +231,6 @@ def _details(demo: rx.Var[bool]) -> rx.Component:
             label="Description",
             placeholder="Describe the task: what should be different when it is done?",
             multiline=True,
-            max_length=50_000,
             class_name="bare panel-text",
             on_save=lambda text: PanelState.save_description(PanelState.task_id, text),
         ),
@@ -245,6 +244,14 @@ def _details(demo: rx.Var[bool]) -> rx.Component:
                 on_change=lambda name: PanelState.set_model(PanelState.task_id, name),
                 class_name="select",
                 aria_label="Model",
+            ),
+            rx.el.input(
+                type="date",
+                value=PanelState.due,
+                on_change=lambda day: PanelState.set_due(PanelState.task_id, day),
+                class_name="select",
+                aria_label="Due date",
+                title="Due date",
             ),
             class_name="properties",
         ),

@@ -1,7 +1,9 @@
 """The open task: what its panel shows, and what can be done there. `panel.py` is its view."""
 
+import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from datetime import date
 from typing import Any
 
 import reflex as rx
@@ -47,6 +49,8 @@ class PanelState(Personal, rx.State):
     title: str = ""
     description: str = ""
     model: str = ""
+    due: str = ""
+    """As a date field has it: `2026-11-22`, or empty."""
     branch: str = ""
     error: str = ""
     tags: list[Tag] = []
@@ -140,6 +144,12 @@ class PanelState(Personal, rx.State):
         await self._change(task_id, {"model": model})
 
     @rx.event
+    async def set_due(self, task_id: str, day: str) -> None:
+        """A date that is being typed is no date for a while: only a whole one is kept."""
+        with contextlib.suppress(ValueError):
+            await self._change(task_id, {"due_date": date.fromisoformat(day) if day else None})
+
+    @rx.event
     async def toggle_tag(self, task_id: str, tag_id: str) -> None:
         async with self._acting() as (session, actor):
             task = await tasks.task(session, actor, an_id(task_id))
@@ -204,6 +214,7 @@ class PanelState(Personal, rx.State):
         run = task.execution
         self.card, self.news = card_of(task), seen
         self.title, self.description, self.model = task.title, task.description, task.model
+        self.due = task.due_date.isoformat() if task.due_date else ""
         self.run_id = str(run.run_id) if run else ""
         self.branch = run.branch if run else ""
         self.error = (run.error or "") if run else ""

@@ -4,6 +4,7 @@ from uuid import uuid4
 
 from playwright.async_api import Browser, Page, expect
 
+from engine.record import Entry
 from tests.support.browser import PASSWORD, Arrive, Site, Visitor
 from tests.support.runs import Scribe
 
@@ -121,6 +122,7 @@ async def test_a_run_is_followed_to_its_end(arrive: Arrive, scribe: Scribe) -> N
         pr_number=12,
         pr_url="https://github.com/a/b/pull/12",
         additions=1,
+        files_changed=1,
     )
     await expect(column(page, "done")).to_contain_text("#12")
     await expect(panel.get_by_role("button", name="Execute")).to_be_visible()
@@ -187,3 +189,41 @@ async def test_signing_out_ends_every_window(arrive: Arrive) -> None:
     await page.get_by_role("button", name="Sign out").click()
     for window in (page, tab):
         await window.wait_for_url("**/login**")
+
+
+async def test_a_title_that_is_refused_stays_in_its_field(arrive: Arrive) -> None:
+    page = await demo(await arrive())
+    await page.keyboard.press("c")
+    field = page.get_by_label("Title of the new task")
+    await field.fill("too long " * 1000)
+    await field.press("Enter")
+    await expect(page.locator(".card.adding [role=alert]")).to_be_visible()
+    assert len(await field.input_value()) == 9000
+    await page.reload()
+    await expect(column(page, "todo")).to_have_count(3)
+    await page.keyboard.press("c")
+    assert len(await field.input_value()) == 9000
+    await field.fill("short")
+    await field.press("Enter")
+    await expect(column(page, "todo").first).to_contain_text("short")
+
+
+async def test_the_log_follows_its_end_until_the_reader_scrolls(arrive: Arrive, scribe: Scribe) -> None:
+    page = await demo(await arrive())
+    task_id = await execute(page)
+    run_id = await scribe.run_of(task_id)
+    lines = [Entry("text", f"t{n}", "0", f"line {n}") for n in range(300)]
+    await scribe.write(run_id, *lines, status="executing")
+    await page.locator(f"[data-card='{task_id}'] .card-link").click()
+    await page.get_by_role("tab", name="Log").click()
+    await expect(page.get_by_text("line 299", exact=True)).to_be_in_viewport()
+    log = page.get_by_role("region", name="Log")
+    await log.evaluate("box => (box.scrollTop = 0)")
+    latest = page.get_by_role("button", name="Latest")
+    await expect(latest).to_be_visible()
+    await scribe.write(run_id, Entry("text", "more", "0", "one more line"))
+    await expect(page.get_by_text("one more line")).to_have_count(1)
+    assert await log.evaluate("box => box.scrollTop") == 0
+    await latest.click()
+    await expect(page.get_by_text("one more line")).to_be_in_viewport()
+    await expect(latest).to_have_count(0)

@@ -1,4 +1,4 @@
-"""As a person does it: register, make a project and a task, press Execute, watch it, open the pull request."""
+"""As a person does it: register, make a project and a task, press Execute, watch, find the pull request."""
 
 from playwright.async_api import Browser, expect
 
@@ -37,14 +37,14 @@ async def test_a_person_gets_a_pull_request(stack: Stack, chromium: Browser) -> 
     assert connected.ok, await connected.text()
 
     await page.get_by_label("Clone URL").fill(repo.url)
-    await page.get_by_label("Project name").fill("Greet")
-    await page.get_by_label("User name").fill("x-access-token")
+    await page.locator("input[name=name]").fill("Greet")
+    await page.get_by_label("Username").fill("x-access-token")
     await page.get_by_label("Password or token").fill(TOKEN)
     await page.get_by_role("button", name="Create project").click()
     await page.wait_for_url("**/p/*")
 
-    await page.keyboard.press("c")
-    await page.get_by_placeholder("What should be done?").fill(f"Greet by name {script}")
+    await page.get_by_role("button", name="New task").click()
+    await page.get_by_label("Title of the new task").fill(f"Greet by name {script}")
     await page.keyboard.press("Enter")
     card = page.locator(".card", has_text="Greet by name")
     await expect(card).to_be_visible()

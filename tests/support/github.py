@@ -113,6 +113,8 @@ class GitHubServer:
     violations: list[str] = field(default_factory=list)
     fault: int | str | None = None
     """An HTTP status, "hang", or "garbage"."""
+    faults: dict[str, int | str] = field(default_factory=dict)
+    """The same for one repository, by `owner/name`."""
     fault_headers: dict[str, str] = field(default_factory=dict)
     fault_message: str = "A fault"
     delay: float = 0.0
@@ -130,14 +132,19 @@ class GitHubServer:
         query = {key: values[0] for key, values in parse_qs(parts.query).items()}
         self._check_request(operation, f"{method} {target}", query, body)
         route, match = found[0]
-        if isinstance(self.fault, int):
-            status, content = self.fault, _basic(self.fault_message, self.fault)
+        fault = self.fault_at(target)
+        if isinstance(fault, int):
+            status, content = fault, _basic(self.fault_message, fault)
         elif authorization != f"Bearer {self.token}":
             status, content = 401, _basic("Bad credentials", 401)
         else:
             status, content = self._decide(route, method, match.groupdict(), query, body)
         self._check_answer(operation, f"{method} {target}", status, content)
         return status, content
+
+    def fault_at(self, target: str) -> int | str | None:
+        repository = "/".join(target.split("/")[2:4])
+        return self.faults.get(repository, self.fault)
 
     def _check_request(self, operation: dict[str, Any], what: str, query: dict[str, str], body: Any) -> None:
         known = {one["name"]: one for one in map(_resolve, operation["parameters"]) if one["in"] == "query"}
@@ -233,14 +240,15 @@ class _Handler(BaseHTTPRequestHandler):
         raw = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         body = json.loads(raw) if raw else None
         self.hub.requests.append((self.command, self.path, body))
-        if self.hub.fault == "hang":
+        fault = self.hub.fault_at(self.path)
+        if fault == "hang":
             self.hub.stopping.wait(60)
             self.close_connection = True
             return
         time.sleep(self.hub.delay)
         authorization = self.headers.get("Authorization", "")
         status, content = self.hub.answer(self.command, self.path, authorization, body)
-        data = b"<html>" if self.hub.fault == "garbage" else json.dumps(content).encode()
+        data = b"<html>" if fault == "garbage" else json.dumps(content).encode()
         self.send_response(status)
         for name, value in self.hub.fault_headers.items():
             self.send_header(name, value)

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -228,15 +228,6 @@ def stack(
     for database in _fresh(postgres_url, migrated_template):
         with serve_stack(database, tmp_path_factory.mktemp("stack")) as running:
             yield running
-
-
-@pytest.fixture(scope="session")
-async def person(stack: Stack) -> AsyncIterator[Person]:
-    """Ada, with the scripted model connected; her container is shared by the tests."""
-    async with httpx.AsyncClient(base_url=stack.url, timeout=40) as http:
-        registered = await register(stack, http, "Ada Lovelace", "ada@example.org")
-        await registered.connect_model()
-        yield registered
 
 
 async def register(stack: Stack, http: httpx.AsyncClient, name: str, email: str) -> Person:

@@ -6,7 +6,7 @@ from uuid import UUID
 
 import pytest
 
-from openlinear.components.cards import card_of, clip, initials, plain, progress_of, short_date
+from openlinear.components.cards import card_of, clip, initials, plain, progress_of, short, short_date
 from openlinear.components.shell import said
 from openlinear.live import LiveState
 from openlinear.services.views import ExecutionView, LabelView, TaskView
@@ -129,6 +129,10 @@ def test_a_due_date_shows_when_it_is_near() -> None:
     today = date(2026, 11, 22)
     days = {0: "today", 1: "tomorrow", 3: "Wed", 8: "", -2: "20 Nov"}
     assert {n: short_date(today + timedelta(days=n), today) for n in days} == days
+
+
+def test_numbers_are_short() -> None:
+    assert [short(n) for n in (0, 999, 1000, 1234, 3_400_000)] == ["0", "999", "1k", "1.2k", "3.4M"]
 
 
 def test_initials() -> None:

@@ -1,0 +1,158 @@
+"""Who is sent what, and when: the hub on a namespace that only writes down what it is told."""
+
+import asyncio
+from datetime import UTC, datetime
+from types import SimpleNamespace
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+
+from engine.client import EventView
+from openlinear import live
+from openlinear.live import RING, Hub, LiveState, LogState
+from openlinear.services.feed import News
+from openlinear.services.views import Actor
+
+PROJECT, TASK, RUN = uuid4(), uuid4(), uuid4()
+LIVE, LOG = LiveState.get_full_name(), LogState.get_full_name()
+
+
+class Namespace:
+    """Reflex's event namespace, as far as the hub uses it."""
+
+    def __init__(self) -> None:
+        self.rooms: dict[str, set[str]] = {}
+        self.sent: list[tuple[str, dict[str, Any]]] = []
+
+    async def enter_room(self, sid: str, room: str) -> None:
+        self.rooms.setdefault(sid, set()).add(room)
+
+    async def leave_room(self, sid: str, room: str) -> None:
+        self.rooms[sid].discard(room)
+
+    async def emit(self, name: str, update: Any, room: str) -> None:
+        assert name == "event"
+        self.sent.append((room, update.delta))
+
+    def values(self, state: str) -> list[dict[str, Any]]:
+        return [delta[state] for _, delta in self.sent if state in delta]
+
+
+@pytest.fixture
+def namespace() -> Namespace:
+    return Namespace()
+
+
+@pytest.fixture
+def hub(namespace: Namespace, monkeypatch: pytest.MonkeyPatch) -> Hub:
+    monkeypatch.setattr(live, "ROWS_EVERY", float("inf"))  # rows are a database's matter
+    hub = Hub()
+    hub.attach(SimpleNamespace(event_namespace=namespace))  # type: ignore[arg-type]
+    return hub
+
+
+class Reader:
+    """A news reader with one batch; then it is silent."""
+
+    def __init__(self, *batch: News) -> None:
+        self.batch = list(batch)
+
+    def subscribe(self) -> "Reader":
+        return self
+
+    async def __aenter__(self) -> "Reader":
+        return self
+
+    async def __aexit__(self, *error: object) -> None: ...
+
+    def __aiter__(self) -> "Reader":
+        return self
+
+    async def __anext__(self) -> list[News]:
+        if not self.batch:
+            await asyncio.Event().wait()
+        batch, self.batch = self.batch, []
+        return batch
+
+
+async def follow(hub: Hub, *news: News) -> None:
+    """Let the hub take in this news, and its next beat pass."""
+    task = asyncio.create_task(hub.follow(Reader(*news)))  # type: ignore[arg-type]
+    await asyncio.sleep(3 * live.BEAT)
+    task.cancel()
+
+
+def person() -> Actor:
+    return Actor(uuid4(), "Ada", "ada", "ada@example.com", uuid4())
+
+
+def event(seq: int, viewers: set[UUID], kind: str = "text", message: str = "hello", state: str = "") -> News:
+    happened = EventView(
+        seq, RUN, TASK, PROJECT, seq, datetime.now(UTC), kind, "info", f"part{seq}", state, message, None
+    )
+    return News(seq, "execution:log", PROJECT, TASK, None, {}, frozenset(viewers), happened)
+
+
+async def test_a_seat_is_in_its_rooms_and_gives_up_the_former(hub: Hub, namespace: Namespace) -> None:
+    ada, other = person(), uuid4()
+    await hub.join("s1", ada, PROJECT, TASK)
+    assert namespace.rooms["s1"] == {f"room:{PROJECT}", f"room:{TASK}"}
+    await hub.join("s1", ada, other, None)
+    assert namespace.rooms["s1"] == {f"room:{other}"}
+    await hub.leave("s1")
+    await hub.leave("s1")
+    assert namespace.rooms["s1"] == set()
+
+
+async def test_every_line_travels_once_and_only_the_latest_progress(hub: Hub, namespace: Namespace) -> None:
+    ada = person()
+    await hub.join("s1", ada, PROJECT, TASK)
+    await follow(hub, *[event(n, {ada.id}, "tool", f"step {n}", "running") for n in range(1, 6)])
+    lines = [value[f"e:{n}"]["message"] for n, value in enumerate(namespace.values(LOG), start=1)]
+    assert lines == [f"step {n}" for n in range(1, 6)]
+    (progress,) = namespace.values(LIVE)
+    assert progress[f"p:{TASK}"] == {"n": 5, "run": str(RUN), "line": {"message": "step 5"}}
+    assert {room for room, _ in namespace.sent} == {f"room:{PROJECT}", f"room:{TASK}"}
+
+
+async def test_lines_go_to_nobody_who_has_not_opened_the_task(hub: Hub, namespace: Namespace) -> None:
+    ada = person()
+    await hub.join("s1", ada, PROJECT, None)
+    await follow(hub, event(1, {ada.id}))
+    assert namespace.sent == []
+
+
+async def test_a_long_line_is_announced_and_fetched_by_the_reader(hub: Hub, namespace: Namespace) -> None:
+    ada = person()
+    await hub.join("s1", ada, PROJECT, TASK)
+    await follow(hub, event(RING + 1, {ada.id}, message="x" * 5000))
+    (value,) = namespace.values(LOG)
+    assert value == {"e:1": {"run": str(RUN), "seq": RING + 1, "cut": True}, f"newest:{RUN}": RING + 1}
+
+
+async def test_who_may_no_longer_see_it_leaves_before_the_update(hub: Hub, namespace: Namespace) -> None:
+    ada, bob = person(), person()
+    await hub.join("ada", ada, PROJECT, TASK)
+    await hub.join("bob", bob, PROJECT, TASK)
+    await follow(hub, event(1, {ada.id}))
+    assert namespace.rooms["bob"] == set()
+    assert namespace.rooms["ada"] == {f"room:{PROJECT}", f"room:{TASK}"}
+
+
+async def test_the_end_of_a_login_empties_its_seats_and_no_others(hub: Hub, namespace: Namespace) -> None:
+    ada = person()
+    elsewhere = Actor(ada.id, ada.name, ada.username, ada.email, uuid4())
+    await hub.join("s1", ada, PROJECT, None)
+    await hub.join("s2", elsewhere, PROJECT, None)
+    ended = News(
+        9, "session:ended", None, None, ada.id, {"sessionId": str(ada.session_id)}, frozenset({ada.id})
+    )
+    await follow(hub, ended)
+    assert namespace.rooms == {"s1": set(), "s2": {f"room:{PROJECT}"}}
+    assert namespace.sent == [("s1", {LIVE: {"ended": True}})]
+
+
+async def test_a_refused_move_is_taken_back(hub: Hub, namespace: Namespace) -> None:
+    await hub.put_back("s1", str(TASK))
+    assert namespace.sent == [("s1", {LIVE: {f"o:{TASK}": None}})]
