@@ -235,7 +235,7 @@ async def _tidy(here: World, run: Run, recorder: Recorder) -> None:
             async with asyncio.timeout(TIDY_SECONDS):
                 box = await _box(here, run, recorder)
                 await here.sandbox.stop_run(box, run.id)
-                await workspace.remove(here.sandbox, box, run.id)
+                await workspace.remove(here.sandbox, box, run.id, project_id=run.project_id)
     except Exception as error:
         log.warning("run %s: its workspace could not be removed: %s", run.id, error)
         await recorder.note("The workspace could not be removed", part="tidy", level="warning")
