@@ -13,7 +13,8 @@ async def workers_network(settings: EngineSettings, daemon: Daemon) -> str:
 
     A caller that is cancelled does not stop the making: its lock would go before the engine is done.
     """
-    return await _existing(settings, daemon) or await asyncio.shield(_made(settings, daemon))
+    existing = await _existing(settings, daemon)
+    return existing if existing is not None else await asyncio.shield(_made(settings, daemon))
 
 
 async def _existing(settings: EngineSettings, daemon: Daemon) -> str | None:
