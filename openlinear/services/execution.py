@@ -64,7 +64,7 @@ async def cancel(session: AsyncSession, actor: Actor, task_id: UUID) -> None:
     if run is None or run.ended_at is not None:
         raise Conflict("Nothing runs for this task.")
     _only_runner(actor, run, "cancel it")
-    if not await engine_client().cancel(session, run.id):
+    if not await engine_client().cancel(session, run.id, ended):
         raise Conflict("The run has just ended.")
 
 
