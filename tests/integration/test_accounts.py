@@ -211,7 +211,7 @@ async def test_the_pages_of_a_login_that_runs_out_are_left_and_told(
     async with db.transaction() as session:
         (await session.get_one(AuthSession, ada.session_id)).expires_at = now() - timedelta(seconds=1)
     async with asyncio.timeout(5):
-        while not namespace.sent:  # noqa: ASYNC110
+        while not namespace.sent:
             await asyncio.sleep(0.01)
     watching.cancel()
     assert namespace.sent == [("ada", {LiveState.get_full_name(): {"ended": True}})]

@@ -30,7 +30,7 @@ async def test_old_news_ended_logins_and_old_tries_go(ada: Actor, make_actor: Ma
         await news.tell(session, "task:updated", ada.id)
     async with lifespan():  # a web process comes up
         async with asyncio.timeout(5):
-            while await kept(AuthSession) > 1:  # noqa: ASYNC110
+            while await kept(AuthSession) > 1:
                 await asyncio.sleep(0.01)
     assert (await kept(AuthSession), await kept(Change), await kept(Attempt)) == (1, 1, 1)
     async with db.transaction() as session:

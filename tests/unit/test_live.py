@@ -144,7 +144,7 @@ async def test_news_that_nobody_understands_does_not_end_the_others(
     reader = Reader(odd)
     task = asyncio.create_task(hub.follow(reader))  # type: ignore[arg-type]
     async with asyncio.timeout(5):
-        while not any("behind" in value for value in namespace.values(LIVE)):  # noqa: ASYNC110
+        while not any("behind" in value for value in namespace.values(LIVE)):
             await asyncio.sleep(0.01)
     reader.hand(event(2, {ada.id}))
     await asyncio.sleep(3 * live.BEAT)
