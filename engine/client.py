@@ -270,6 +270,13 @@ class Engine:
         """Events of all runs with an id greater than `after`, in the order they were committed."""
         return await self._events(session, _EVENTS.where(col(RunEvent.id) > after), limit)
 
+    async def news_of(
+        self, session: AsyncSession, projects: Collection[UUID], after: int, limit: int = 500
+    ) -> list[EventView]:
+        """The same for the runs of these projects alone."""
+        query = _EVENTS.where(col(RunEvent.id) > after, col(Run.project_id).in_(projects))
+        return await self._events(session, query, limit)
+
     async def latest_news(self, session: AsyncSession) -> int:
         """The id of the last event of any run; 0 when there is none."""
         return await session.scalar(select(func.max(col(RunEvent.id)))) or 0

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 from uuid import UUID
 
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, func, select
 from sqlmodel import col
 from sqlmodel.ext.asyncio.session import AsyncSession
 
@@ -42,7 +42,25 @@ async def news(session: AsyncSession, after: int, limit: int = 500) -> list[News
     `session` must be a `db.snapshot()`: two reads that see different moments would leave gaps.
     """
     events = await engine_client().news(session, after, limit)
-    query = select(Change).where(col(Change.id) > after).order_by(col(Change.id)).limit(limit)
+    return await _merged(session, events, col(Change.id) > after, limit)
+
+
+async def missed(session: AsyncSession, actor: Actor, after: int, limit: int = 500) -> list[News]:
+    """The same of this actor's projects and doings alone, for one who comes back.
+
+    Some of it may be for others' eyes: `viewers` decides, as ever.
+    """
+    projects = list(await session.scalars(select(col(Project.id)).where(visible_projects(actor))))
+    events = await engine_client().news_of(session, projects, after, limit)
+    own = col(Change.project_id).in_(projects) | (col(Change.user_id) == actor.id)
+    return await _merged(session, events, (col(Change.id) > after) & own, limit)
+
+
+async def _merged(
+    session: AsyncSession, events: Sequence[EventView], wanted: ColumnElement[bool], limit: int
+) -> list[News]:
+    """These events and the changes that are wanted, in their order."""
+    query = select(Change).where(wanted).order_by(col(Change.id)).limit(limit)
     changes = list(await session.scalars(query))
     project_ids = {event.project_id for event in events} | {c.project_id for c in changes if c.project_id}
     seen_by = await viewers_of(session, project_ids)
