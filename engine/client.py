@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 from dbos import DBOSClient, EnqueueOptions
-from sqlalchemy import func, select, text
+from sqlalchemy import Select, delete, func, select, text
 from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -232,6 +232,12 @@ class Engine:
         except RunError as error:
             return error.reason
         return None
+
+    async def prune(self, session: AsyncSession, tasks: Select[tuple[UUID]]) -> None:
+        """Forget the runs that have ended, and all about them, whose task `tasks` does not select."""
+        await session.execute(
+            delete(Run).where(col(Run.ended_at).is_not(None), col(Run.task_id).not_in(tasks))
+        )
 
     # -- what the product reads --------------------------------------------------------------------
 
