@@ -148,5 +148,6 @@ async def _prompt(agent: httpx.AsyncClient, tree: str, text: str) -> str:
 
 
 async def _idle(agent: httpx.AsyncClient, tree: str, session: str) -> None:
-    while session in (await agent.get("/session/status", params={"directory": tree})).json():
+    where = {"directory": tree}
+    while session in (await agent.get("/session/status", params=where)).json():  # noqa: ASYNC110
         await asyncio.sleep(0.05)

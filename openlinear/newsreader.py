@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager, suppress
 from functools import lru_cache
 
 import psycopg
+from sqlmodel.ext.asyncio.session import AsyncSession
 
 from openlinear import db
 from openlinear.services import feed
@@ -102,17 +103,20 @@ class NewsReader:
     async def _listen(self) -> None:
         """Listen first, then read: what is committed in between is read, then or later."""
         url = get_settings().database_url.replace("postgresql+psycopg://", "postgresql://", 1)
-        async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
+        async with (
+            await psycopg.AsyncConnection.connect(url, autocommit=True) as connection,
+            db.snapshots() as session,
+        ):
             await connection.execute("LISTEN news")
             while True:
-                await self._read()
+                await self._read(session)
                 async for _ in connection.notifies(timeout=POLL_SECONDS, stop_after=1):
                     pass
 
-    async def _read(self) -> None:
+    async def _read(self, session: AsyncSession) -> None:
         """Hand on everything there is after the last news, in batches."""
         while True:
-            async with db.snapshot() as session:
+            async with session.begin():
                 batch = await feed.news(session, self.last, BATCH)
             if not batch:
                 return
