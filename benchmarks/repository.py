@@ -14,8 +14,8 @@ _WORDS = re.findall(
     """
     account amount argument basket build cache call card charge check client close code commit count create
     customer date default delete entry error event fetch field file first format from handle header index
-    input invoice item key label last length limit line list load lock log map match merge message method model move
-    name node number offset option order output page parse path price print process product query queue read
+    input invoice item key label last length limit line list load lock log map match merge message method
+    move name node number offset option order output page parse path price print process product query queue
     record render reply report request result return row save search send session set shop size sort state
     status store stream string table task tax text time token total trace type update user value view width
 """,

@@ -114,16 +114,23 @@ class NewsReader:
                     pass
 
     async def _read(self, session: AsyncSession) -> None:
-        """Hand on everything there is after the last news, in batches."""
-        while True:
+        """Hand on everything there is after the last news, in batches.
+
+        What is committed after a read is notified after it, so a batch that is not full is the last.
+        """
+        full = True
+        while full:
             async with session.begin():
                 batch = await feed.news(session, self.last, BATCH)
-            if not batch:
-                return
-            self.last = batch[-1].id
-            for follower in [f for f in self._followers if not f.offer(batch)]:
-                self._followers.discard(follower)
-                follower.end()
+                if batch:  # before the transaction ends: that is one more way to the database and back
+                    self._hand_on(batch)
+            full = len(batch) == BATCH
+
+    def _hand_on(self, batch: list[News]) -> None:
+        self.last = batch[-1].id
+        for follower in [f for f in self._followers if not f.offer(batch)]:
+            self._followers.discard(follower)
+            follower.end()
 
 
 @lru_cache
