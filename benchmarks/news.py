@@ -48,13 +48,14 @@ async def measure() -> Figures:
         path = f"/p/{run.project_id}"
         async with _browsers(out, site, bare, path, cookie):
             await _write_events(db, run.id)
-        written, sent = await _times(db, run.id), httpx.get(bare).json()
+        written, sent = await _times(db, run.id), (await asyncio.to_thread(httpx.get, bare)).json()
         await db.close()
         frames = json.loads(out.read_text())
     ours, floor = _delays(frames["ours"], written), _delays(frames["bare"], dict(enumerate(sent)))
     mine, theirs = Series("run event → 50 boards", ours), Series("bare room, same bytes", floor)
-    size = sum(length for _, _, length, _ in frames["ours"]) / EVENTS / CLIENTS
-    bare_size = sum(length for _, _, length, _ in frames["bare"]) / EVENTS / CLIENTS
+    expected = EVENTS * CLIENTS
+    size = sum(length for _, _, length, _ in frames["ours"]) / expected
+    bare_size = sum(length for _, _, length, _ in frames["bare"]) / expected
     return Figures(
         f"News: {RATE} events a second for {SECONDS} s, {CLIENTS} clients, a board of {CARDS:,} cards",
         [mine, theirs],
@@ -102,9 +103,14 @@ async def _times(db: Database, run_id: UUID) -> dict[int, float]:
 async def _board(db: Database, user_id: UUID) -> Run:
     """A board of many cards, one of them running."""
     project = Project(
-        user_id=user_id, name="Large", key="LARGE", clone_url="https://example.com/large.git",
-        default_branch="main", task_counter=CARDS, verified_at=now(),
-    )  # fmt: skip
+        user_id=user_id,
+        name="Large",
+        key="LARGE",
+        clone_url="https://example.com/large.git",
+        default_branch="main",
+        task_counter=CARDS,
+        verified_at=now(),
+    )
     tasks = [
         Task(
             project_id=project.id,
@@ -116,9 +122,17 @@ async def _board(db: Database, user_id: UUID) -> Run:
         for number in range(1, CARDS + 1)
     ]
     run = Run(
-        task_id=tasks[0].id, project_id=project.id, user_id=user_id, title="Task", prompt="Task", author_name="Ada",
-        author_email="ada@example.org", base_branch="main", branch="openlinear/x", status="executing",
-    )  # fmt: skip
+        task_id=tasks[0].id,
+        project_id=project.id,
+        user_id=user_id,
+        title=tasks[0].title,
+        prompt=tasks[0].title,
+        author_name="Ada Lovelace",
+        author_email="ada@example.org",
+        base_branch="main",
+        branch=f"openlinear/{tasks[0].id}",
+        status="executing",
+    )
     for rows in ([project], tasks, [run]):
         async with db.transaction() as session:
             session.add_all(rows)

@@ -10,9 +10,8 @@ from pathlib import Path
 
 import docker
 
-from engine.ports import Box
+from engine.ports import Box, Sandbox
 from engine.sandbox import container as spec
-from engine.sandbox.docker import DockerSandbox
 from engine.sandbox.image import ensure_image
 from engine.settings import EngineSettings
 from openlinear.embedded import EmbeddedPostgres
@@ -54,9 +53,9 @@ async def quiet(_: str) -> None:
 
 @dataclass(frozen=True)
 class Inside:
-    """Commands inside a user's container, as a bare script would run them."""
+    """Commands inside a user's sandbox, as a bare script would run them."""
 
-    sandbox: DockerSandbox
+    sandbox: Sandbox
     box: Box
 
     async def sh(self, script: str, *args: str) -> str:

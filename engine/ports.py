@@ -186,6 +186,9 @@ class Agent(Protocol):
 
     async def abort(self, box: Box, session: Session) -> None: ...
 
+    async def close(self, box: Box, session: Session) -> None:
+        """The run is over: let go of what the agent's server holds in memory for its folder."""
+
 
 # -- forge ------------------------------------------------------------------------------------
 

@@ -32,6 +32,8 @@ log = logging.getLogger(__name__)
 
 BEAT = 0.03
 """Seconds between two sendings of a project's updates; what happens meanwhile goes with the next."""
+FEW = 8
+"""As many lines of progress are all sent at one beat; of more, the latest of each task alone."""
 ROWS_EVERY = 1.0
 """How often the progress of running tasks is read from their rows, in seconds."""
 FRAME = 900
@@ -67,9 +69,11 @@ class Seat:
 class Pending:
     """What a project's room will be sent at the next beat."""
 
-    progress: dict[UUID, News] = field(default_factory=dict)
+    progress: list[News] = field(default_factory=list)
     changed: dict[UUID, News] = field(default_factory=dict)
     lines: list[News] = field(default_factory=list)
+    rows: dict[UUID, dict[str, Any]] = field(default_factory=dict)
+    """What was last sent from the row of each running task."""
     rows_read: float = 0.0
     due: asyncio.Task[None] | None = None
     sent: float = 0.0
@@ -183,17 +187,18 @@ class Hub:
     # -- sending --------------------------------------------------------------------------------
 
     async def _beat(self, project_id: UUID, pending: Pending) -> None:
-        await asyncio.sleep(max(0.0, pending.sent + BEAT - time.monotonic()))
-        pending.sent = time.monotonic()
-        changed, pending.changed = pending.changed, {}
-        progress, pending.progress = pending.progress, {}
-        lines, pending.lines = pending.lines, []
-        try:
-            await self._send_lines(lines)
-            await self._send_progress(project_id, pending, progress)
-            await self._send_cards(project_id, changed)
-        except Exception:
-            log.exception("News of a project could not be passed on")
+        while pending.progress or pending.changed or pending.lines:  # more may come while some are sent
+            await asyncio.sleep(max(0.0, pending.sent + BEAT - time.monotonic()))
+            pending.sent = time.monotonic()
+            changed, pending.changed = pending.changed, {}
+            progress, pending.progress = pending.progress, []
+            lines, pending.lines = pending.lines, []
+            try:
+                await self._send_lines(lines)
+                await self._send_progress(project_id, pending, progress)
+                await self._send_cards(project_id, changed)
+            except Exception:
+                log.exception("News of a project could not be passed on")
 
     async def _send_lines(self, lines: Iterable[News]) -> None:
         open_tasks = {seat.task_id for seat in self._seats.values()}
@@ -206,23 +211,25 @@ class Hub:
             keys = {f"e:{item.event.seq % RING}": line, f"newest:{item.event.run_id}": item.event.seq}
             await self._send(_room(item.task_id), LogState, keys)
 
-    async def _send_progress(self, project_id: UUID, pending: Pending, progress: dict[UUID, News]) -> None:
-        """The latest line of each running task: from the event, or every second from the run's row."""
-        if not progress:
-            return
-        if time.monotonic() - pending.rows_read > ROWS_EVERY:
+    async def _send_progress(self, project_id: UUID, pending: Pending, progress: list[News]) -> None:
+        """The lines of running tasks, at once; every second what else their runs' rows say, too."""
+        latest = {item.task_id: item for item in progress if item.task_id is not None}
+        for item in progress if len(progress) <= FEW else latest.values():
+            line = _line_of(item)
+            if line is not None and item.event is not None and item.task_id is not None:
+                value = {"run": str(item.event.run_id), "line": line}
+                known = pending.rows.get(item.task_id, value)
+                if known["run"] == value["run"]:
+                    value["line"] = {**known["line"], **line}
+                await self._send_progress_of(project_id, item.task_id, item.id, value)
+        if latest and time.monotonic() - pending.rows_read > ROWS_EVERY:
             pending.rows_read = time.monotonic()
             async with db.transaction() as session:
-                rows = await engine_client().latest(session, progress.keys())
+                rows = await engine_client().latest(session, latest)
             for task_id, run in rows.items():
                 value = progress_of(str(run.id), run.status, run.progress, run.message)
-                await self._send_progress_of(project_id, task_id, progress[task_id].id, value)
-            return
-        for task_id, item in progress.items():
-            line = _line_of(item)
-            if line is not None and item.event is not None:
-                value = {"run": str(item.event.run_id), "line": line}
-                await self._send_progress_of(project_id, task_id, item.id, value)
+                pending.rows[task_id] = value
+                await self._send_progress_of(project_id, task_id, latest[task_id].id, value)
 
     async def _send_progress_of(
         self, project_id: UUID, task_id: UUID, number: int, value: dict[str, Any]
@@ -292,7 +299,7 @@ def _room(ident: UUID) -> str:
 
 
 def _sort_in(pending: Pending, item: News) -> None:
-    """Later news of a task replaces earlier; log lines are all kept."""
+    """A later state of a card replaces an earlier one; lines are all kept."""
     task_id = item.task_id
     if task_id is None:
         return
@@ -300,9 +307,10 @@ def _sort_in(pending: Pending, item: News) -> None:
         pending.lines.append(item)
     if _changes_card(item):
         pending.changed[task_id] = item
-        pending.progress.pop(task_id, None)
+        pending.progress = [other for other in pending.progress if other.task_id != task_id]
+        pending.rows.pop(task_id, None)
     elif _line_of(item) is not None:
-        pending.progress[task_id] = item
+        pending.progress.append(item)
 
 
 def _changes_card(item: News) -> bool:

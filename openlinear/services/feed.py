@@ -42,7 +42,8 @@ async def news(session: AsyncSession, after: int, limit: int = 500) -> list[News
     `session` must be a `db.snapshot()`: two reads that see different moments would leave gaps.
     """
     events = await engine_client().news(session, after, limit)
-    return await _merged(session, events, col(Change.id) > after, limit)
+    changes = [] if _without_gap(events, after) else await _changes(session, col(Change.id) > after, limit)
+    return await _merged(session, events, changes, limit)
 
 
 async def missed(session: AsyncSession, actor: Actor, after: int, limit: int = 500) -> list[News]:
@@ -53,15 +54,19 @@ async def missed(session: AsyncSession, actor: Actor, after: int, limit: int = 5
     projects = list(await session.scalars(select(col(Project.id)).where(visible_projects(actor))))
     events = await engine_client().news_of(session, projects, after, limit)
     own = col(Change.project_id).in_(projects) | (col(Change.user_id) == actor.id)
-    return await _merged(session, events, (col(Change.id) > after) & own, limit)
+    changes = await _changes(session, (col(Change.id) > after) & own, limit)
+    return await _merged(session, events, changes, limit)
+
+
+async def _changes(session: AsyncSession, wanted: ColumnElement[bool], limit: int) -> list[Change]:
+    query = select(Change).where(wanted).order_by(col(Change.id)).limit(limit)
+    return list(await session.scalars(query))
 
 
 async def _merged(
-    session: AsyncSession, events: Sequence[EventView], wanted: ColumnElement[bool], limit: int
+    session: AsyncSession, events: Sequence[EventView], changes: Sequence[Change], limit: int
 ) -> list[News]:
-    """These events and the changes that are wanted, in their order."""
-    query = select(Change).where(wanted).order_by(col(Change.id)).limit(limit)
-    changes = list(await session.scalars(query))
+    """These events and changes in their order, with who may see each."""
     project_ids = {event.project_id for event in events} | {c.project_id for c in changes if c.project_id}
     seen_by = await viewers_of(session, project_ids)
     runs = await _ended(session, events)
@@ -69,6 +74,11 @@ async def _merged(
     found += [_of_change(change, seen_by) for change in changes]
     # A list that was cut off says nothing of what follows its end: the merged one is cut there too.
     return sorted(found, key=lambda item: item.id)[:limit]
+
+
+def _without_gap(events: Sequence[EventView], after: int) -> bool:
+    """Whether these are all the news up to the last of them: one sequence numbers events and changes."""
+    return bool(events) and events[-1].id - after == len(events)
 
 
 async def latest_id(session: AsyncSession) -> int:
