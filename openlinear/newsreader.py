@@ -108,23 +108,28 @@ class NewsReader:
             db.snapshots() as session,
         ):
             await connection.execute("LISTEN news")
+            told: int | None = None
             while True:
-                await self._read(session)
-                async for _ in connection.notifies(timeout=POLL_SECONDS, stop_after=1):
-                    pass
+                await self._read(session, told)
+                heard = [
+                    int(notify.payload)
+                    async for notify in connection.notifies(timeout=POLL_SECONDS, stop_after=1)
+                ]
+                told = max(heard, default=None)
 
-    async def _read(self, session: AsyncSession) -> None:
-        """Hand on everything there is after the last news, in batches.
+    async def _read(self, session: AsyncSession, told: int | None) -> None:
+        """Hand on all news up to number `told`, in batches; without a number, all there is.
 
-        What is committed after a read is notified after it, so a batch that is not full is the last.
+        A batch may end before what is there does (see `feed.news`), so only the number, or a batch
+        that is empty, says that nothing was left.
         """
-        full = True
-        while full:
+        while told is None or self.last < told:
             async with session.begin():
                 batch = await feed.news(session, self.last, BATCH)
-                if batch:  # before the transaction ends: that is one more way to the database and back
-                    self._hand_on(batch)
-            full = len(batch) == BATCH
+                if not batch:
+                    return
+                # Before the transaction ends: that is one more way to the database and back.
+                self._hand_on(batch)
 
     def _hand_on(self, batch: list[News]) -> None:
         self.last = batch[-1].id

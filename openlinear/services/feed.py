@@ -39,7 +39,8 @@ class News:
 async def news(session: AsyncSession, after: int, limit: int = 500) -> list[News]:
     """What was committed after number `after`. Unscoped: for a process's one reader.
 
-    `session` must be a `db.snapshot()`: two reads that see different moments would leave gaps.
+    `session` must be a `db.snapshot()`: two reads that see different moments would leave gaps. What is
+    handed out has no gap but may end early: read on until nothing comes.
     """
     events = await engine_client().news(session, after, limit)
     changes = [] if _without_gap(events, after) else await _changes(session, col(Change.id) > after, limit)

@@ -19,7 +19,7 @@ from engine.record import Entry, Recorder, append
 from openlinear import db
 from openlinear.adapters import product as engine_side
 from openlinear.api import events
-from openlinear.newsreader import NewsReader, news_reader
+from openlinear.newsreader import NewsReader, Subscription, news_reader
 from openlinear.services import accounts, execution, feed, news, projects, tasks
 from openlinear.services.demo import create_demo
 from openlinear.services.tasks import TaskInput
@@ -313,3 +313,25 @@ async def test_run_rows_are_read_and_never_copied(ada: Actor) -> None:
         card = await tasks.task(session, ada, cards[0].id)
     assert card.execution is not None
     assert card.execution.progress == 42
+
+
+async def test_a_change_right_behind_an_event_is_read_with_it(ada: Actor, project: ProjectView) -> None:
+    """Both committed before either is read, and one NOTIFY tells of the latter: both are handed on."""
+    async with db.transaction() as session:
+        _, cards = await create_demo(session, ada)
+        run_id = await execution.execute(session, ada, cards[0].id)
+    reader, follower = NewsReader(), Subscription()
+    reader._followers.add(follower)
+    async with db.transaction() as session:
+        reader.last = await feed.latest_id(session)
+    database = Database(get_settings().database_url, pool_size=2)
+    await Recorder(database, run_id).note("Fetching", part="cloning")
+    await database.close()
+    await make(ada, project)
+    async with db.transaction() as session:
+        told = await feed.latest_id(session)
+    async with db.snapshots() as session:
+        await reader._read(session, told)
+    follower.end()
+    kinds = [item.kind async for batch in follower for item in batch]
+    assert kinds == ["execution:progress", "task:created"]
