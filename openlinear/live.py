@@ -149,7 +149,12 @@ class Hub:
     # -- sending --------------------------------------------------------------------------------
 
     async def _beat(self, project_id: UUID, pending: Pending) -> None:
-        await asyncio.sleep(max(0.0, pending.sent + BEAT - time.monotonic()))
+        """Send what is pending, and what comes in while that is being sent."""
+        while pending.lines or pending.progress or pending.changed:
+            await asyncio.sleep(max(0.0, pending.sent + BEAT - time.monotonic()))
+            await self._send_pending(project_id, pending)
+
+    async def _send_pending(self, project_id: UUID, pending: Pending) -> None:
         pending.sent = time.monotonic()
         changed, pending.changed = pending.changed, {}
         progress, pending.progress = pending.progress, {}
