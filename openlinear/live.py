@@ -12,7 +12,7 @@ import json
 import logging
 import time
 from collections.abc import AsyncIterator, Iterable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 from uuid import UUID
 
@@ -27,6 +27,7 @@ from openlinear.services import tasks
 from openlinear.services.errors import NotFound
 from openlinear.services.feed import News
 from openlinear.services.views import Actor, LogEntry
+from openlinear.vitals import Vitals, monitor
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +41,7 @@ SHOWN = 20_000
 """Characters of a tool's input or output that a page shows."""
 RING = 64
 """Log lines reuse this many keys; a browser that missed some asks for them."""
+EVERYBODY = "everybody"
 
 
 class LiveState(rx.State):
@@ -100,6 +102,13 @@ class Hub:
     async def put_back(self, sid: str, task_id: str) -> None:
         """A move was refused: the page forgets that it showed the card as moved."""
         await self._send(sid, LiveState, {f"o:{task_id}": None})
+
+    async def welcome(self, sid: str) -> None:
+        """A connection of somebody who is signed in: it is told how the engine is."""
+        await self._namespace.enter_room(sid, EVERYBODY)
+
+    async def tell(self, vitals: Vitals) -> None:
+        await self._send(EVERYBODY, LiveState, {"vitals": asdict(vitals)})
 
     @property
     def _namespace(self) -> Any:
@@ -225,7 +234,8 @@ hub = Hub()
 async def live(app: rx.App) -> AsyncIterator[None]:
     """Follow the news while the app serves."""
     hub.attach(app)
-    following = asyncio.create_task(hub.follow(news_reader()))
+    monitor.tell = hub.tell
+    at_work = [asyncio.create_task(hub.follow(news_reader())), asyncio.create_task(monitor.watch())]
     try:
         yield
     finally:

@@ -77,6 +77,14 @@ class Connection(Page):
     on_behind: rx.EventHandler[rx.event.no_args_event_spec]
 
 
+class VitalsLine(Page):
+    """What is wrong with the engine or should be known of it: as loaded, or as told since."""
+
+    tag = "VitalsLine"
+    live_name: rx.Var[str]
+    loaded: rx.Var[Any]
+
+
 class BoardPart(rx.Component):
     library = "$/public/ui/board.jsx"
     lib_dependencies: list[str] = DRAG_PACKAGES
