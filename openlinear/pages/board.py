@@ -47,12 +47,13 @@ class BoardState(Personal, rx.State):
     async def open(self) -> AsyncIterator[None]:
         """Join the project's room, then read its board: what happens in between is not missed.
 
-        A new connection reads everything again; opening a task on the same board does not.
+        A new connection reads everything again, and shows what it has meanwhile; opening a task on the
+        same board does not.
         """
         project_id, task_id = self._place()
         sid = self.router.session.session_id
         known = self._sid == sid and self.project_id == project_id
-        if not known:
+        if self.project_id != project_id:
             self._clear()
             yield
         async with self._acting() as (session, actor):

@@ -36,7 +36,12 @@ def task_panel(
                 PanelState.missing,
                 rx.el.div(
                     rx.el.p("This task does not exist, or you may not see it.", margin_bottom="12px"),
-                    ui.link("Back to the board", href="/p/" + project_id, class_name="btn"),
+                    ui.link(
+                        "Back to the board",
+                        href="/p/" + project_id,
+                        class_name="btn",
+                        custom_attrs={"data-act": "close"},
+                    ),
                     class_name="panel-head",
                 ),
                 rx.cond(
