@@ -23,7 +23,7 @@ from openlinear import db
 from openlinear.components.cards import card_of, plain, progress_of
 from openlinear.engine_client import engine_client
 from openlinear.newsreader import NewsReader, news_reader
-from openlinear.services import tasks
+from openlinear.services import boards, tasks
 from openlinear.services.errors import NotFound
 from openlinear.services.feed import News
 from openlinear.services.views import Actor, LogEntry
@@ -221,6 +221,18 @@ class Hub:
                         view = await tasks.task(session, seat.actor, task_id)
                         card = card if view.archived else plain(card_of(view))
             await self._send(_room(project_id), LiveState, {f"c:{task_id}": {"n": item.id, **card}})
+        await self._send_counts(project_id, changed.values())
+
+    async def _send_counts(self, project_id: UUID, changed: Iterable[News]) -> None:
+        """A browser that has not loaded a card cannot know which column it has left."""
+        seat = next((seat for seat in self._seats.values() if seat.project_id == project_id), None)
+        number = max((item.id for item in changed), default=0)
+        if seat is None or not number:
+            return
+        async with db.transaction() as session:
+            counts = await boards.counts(session, seat.actor, project_id)
+        value = {"n": number, "project": str(project_id), **counts}
+        await self._send(_room(project_id), LiveState, {"counts": value})
 
     async def _send(self, room: str, state: type[rx.State], values: dict[str, Any]) -> None:
         delta = {state.get_full_name(): values}
@@ -239,9 +251,9 @@ async def live(app: rx.App) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        following.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await following
+        for task in at_work:
+            task.cancel()
+        await asyncio.gather(*at_work, return_exceptions=True)
 
 
 def entry_of(run_id: UUID, entry: LogEntry | Any) -> dict[str, Any]:

@@ -110,10 +110,14 @@ class Draggable(BoardPart):
 
 
 class ShowMore(BoardPart):
+    """Shows more of what this browser has, and asks for what only the server has (`rest`)."""
+
     tag = "ShowMore"
     live_name: rx.Var[str]
     column: rx.Var[str]
     hidden: rx.Var[int]
+    rest: rx.Var[int]
+    on_more: rx.EventHandler[rx.event.passthrough_event_spec(str)]
 
 
 class Filter(BoardPart):
