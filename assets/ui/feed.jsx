@@ -1,10 +1,9 @@
 // What a run says and does: Conversation (a document) and Log (its lines).
-import { createElement as h, memo, useEffect, useLayoutEffect, useMemo, useRef, useState } from "react";
-import Markdown from "react-markdown";
-import remarkGfm from "remark-gfm";
+import { createElement as h, useEffect, useLayoutEffect, useMemo, useRef, useState } from "react";
 import { ChevronRight, FilePen, FileText, Globe, ListTodo, Search, Terminal, Wrench } from "lucide-react";
 import { conversation, useEntries } from "./entries.js";
 import { duration } from "./time.jsx";
+import { Prose } from "./prose.jsx";
 
 const GLYPHS = {
   read: FileText,
@@ -21,17 +20,6 @@ const GLYPHS = {
   todowrite: ListTodo,
 };
 const glyph = (Icon) => h(Icon, { size: 14, strokeWidth: 1.75, "aria-hidden": true });
-
-// Nothing that an agent writes may load or run: no HTML, no images, links open elsewhere.
-const SAFE = {
-  img: ({ alt }) => h("span", { className: "meta" }, alt ? `[image: ${alt}]` : "[image]"),
-  a: ({ href, children }) =>
-    h("a", { href, target: "_blank", rel: "noopener noreferrer nofollow" }, children),
-};
-const PLUGINS = [remarkGfm];
-export const Prose = memo(function Prose({ text }) {
-  return h("div", { className: "prose" }, h(Markdown, { remarkPlugins: PLUGINS, components: SAFE }, text));
-});
 
 function took(ms) {
   if (ms === undefined || ms === null) return "";

@@ -143,8 +143,35 @@ class Editable(Field):
     value: rx.Var[str]
     label: rx.Var[str]
     placeholder: rx.Var[str]
-    multiline: rx.Var[bool]
     on_save: rx.EventHandler[rx.event.passthrough_event_spec(str)]
+
+
+class Description(Field):
+    """A text that is read as a document and, on a click or Enter, edited as what it is."""
+
+    library = "$/public/ui/description.jsx"
+    lib_dependencies: list[str] = FEED_PACKAGES
+    tag = "Description"
+    name: rx.Var[str]
+    value: rx.Var[str]
+    label: rx.Var[str]
+    placeholder: rx.Var[str]
+    on_save: rx.EventHandler[rx.event.passthrough_event_spec(str)]
+
+
+class Questions(Field):
+    """What an agent asks, as one form. Answers with a list of texts for each question."""
+
+    library = "$/public/ui/questions.jsx"
+    tag = "Questions"
+    questions: rx.Var[list[Any]]
+    on_answer: rx.EventHandler[rx.event.passthrough_event_spec(list[list[str]])]
+
+
+class Copy(Field):
+    tag = "Copy"
+    text: rx.Var[str]
+    label: rx.Var[str]
 
 
 class QuickAdd(Field):

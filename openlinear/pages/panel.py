@@ -229,14 +229,12 @@ def _choice(label: str, value: Any, options: tuple[tuple[str, str], ...], on_cha
 def _details(demo: rx.Var[bool]) -> rx.Component:
     card = _live_card()
     return rx.el.div(
-        ui.Editable.create(
+        ui.Description.create(
             name="description:" + PanelState.task_id,
             key="description:" + PanelState.task_id,
             value=PanelState.description,
             label="Description",
             placeholder="Describe the task: what should be different when it is done?",
-            multiline=True,
-            class_name="bare panel-text",
             on_save=lambda text: PanelState.save_description(PanelState.task_id, text),
         ),
         rx.el.div(
