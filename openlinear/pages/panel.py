@@ -8,7 +8,7 @@ from openlinear.components import ui
 from openlinear.components.card import result
 from openlinear.components.cards import Card
 from openlinear.live import LiveState, LogState
-from openlinear.pages.task import PanelState, Question
+from openlinear.pages.task import Ask, PanelState
 
 STATUSES = (("todo", "Todo"), ("in_progress", "In Progress"), ("done", "Done"), ("cancelled", "Cancelled"))
 PRIORITIES = (
@@ -287,52 +287,41 @@ def _details(demo: rx.Var[bool]) -> rx.Component:
     )
 
 
-def _ask(ask: rx.Var[Question]) -> rx.Component:
-    say = rx.el.input(name="message", class_name="input", placeholder="Or say what to do instead")
+def _ask(ask: rx.Var[Ask]) -> rx.Component:
     return rx.el.section(
-        rx.el.h3(rx.cond(ask.kind == "permission", "The agent asks for permission", "The agent asks")),
-        rx.el.p(ask.text),
         rx.cond(
             ask.kind == "permission",
-            rx.el.form(
-                rx.el.button(
-                    "Allow once",
-                    class_name="btn",
-                    type="button",
-                    on_click=PanelState.reply(PanelState.task_id, ask.id, "once"),
-                ),
-                rx.el.button(
-                    "Always allow",
-                    class_name="btn",
-                    type="button",
-                    on_click=PanelState.reply(PanelState.task_id, ask.id, "always"),
-                ),
-                say,
-                rx.el.button("Deny", class_name="btn danger", type="submit"),
-                on_submit=lambda data: PanelState.deny(PanelState.task_id, ask.id, data),
-                class_name="acts",
+            rx.fragment(
+                rx.el.h3("The agent asks for permission"),
+                rx.el.p(ask.text),
+                _permission(ask.id),
             ),
             rx.fragment(
-                rx.el.div(
-                    rx.foreach(
-                        ask.options,
-                        lambda label: rx.el.button(
-                            label,
-                            class_name="btn",
-                            type="button",
-                            on_click=PanelState.choose(PanelState.task_id, ask.id, label),
-                        ),
-                    ),
-                    class_name="options",
-                ),
-                rx.el.form(
-                    say,
-                    rx.el.button("Answer", class_name="btn", type="submit"),
-                    on_submit=lambda data: PanelState.write(PanelState.task_id, ask.id, data),
-                    class_name="acts",
+                rx.el.h3("The agent asks"),
+                ui.Questions.create(
+                    questions=ask.questions,
+                    on_answer=lambda answers: PanelState.answer(PanelState.task_id, ask.id, answers),
                 ),
             ),
         ),
         class_name="ask",
         key=ask.id,
+    )
+
+
+def _permission(ask_id: rx.Var[str]) -> rx.Component:
+    return rx.el.form(
+        *[
+            rx.el.button(
+                title,
+                class_name="btn",
+                type="button",
+                on_click=PanelState.reply(PanelState.task_id, ask_id, reply),
+            )
+            for reply, title in (("once", "Allow once"), ("always", "Always allow"))
+        ],
+        rx.el.input(name="message", class_name="input", placeholder="Or say what to do instead"),
+        rx.el.button("Deny", class_name="btn danger", type="submit"),
+        on_submit=lambda data: PanelState.deny(PanelState.task_id, ask_id, data),
+        class_name="acts",
     )

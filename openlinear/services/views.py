@@ -136,11 +136,13 @@ class AskOption:
 
 @dataclass(frozen=True, slots=True)
 class AskQuestion:
-    """One of the questions that an agent asks at once. An answer may also be another text."""
+    """One of the questions that an agent asks at once."""
 
     text: str
     options: tuple[AskOption, ...]
     multiple: bool
+    custom: bool = True
+    """Whether an answer may also be another text than an option's label."""
 
 
 @dataclass(frozen=True, slots=True)
