@@ -7,7 +7,7 @@ from reflex.vars import VarData
 from reflex_base.utils.imports import ImportVar
 from reflex_components_core.react_router import link as router_link
 
-FEED_PACKAGES = ["react-markdown@10.1.0", "remark-gfm@4.0.1", "highlight.js@11.12.0"]
+FEED_PACKAGES = ["react-markdown@10.1.0", "remark-gfm@4.0.1", "highlight.js@11.12.0", "diff@8.0.2"]
 DRAG_PACKAGES = [
     "@atlaskit/pragmatic-drag-and-drop@4.0.0",
     "@atlaskit/pragmatic-drag-and-drop-hitbox@3.0.0",
