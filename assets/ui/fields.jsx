@@ -1,5 +1,6 @@
 // Fields that never lose what was typed: a draft stays in this browser until the server has it.
 import { createElement, useEffect, useLayoutEffect, useRef, useState } from "react";
+import { Check, Copy as CopyGlyph } from "lucide-react";
 
 const remember = (key, text) => {
   try {
@@ -129,6 +130,31 @@ export function QuickAdd({ name, onCreate, error, made }) {
     error
       ? createElement("p", { className: "error-line", role: "alert" }, error)
       : createElement("p", { className: "meta" }, "Enter creates, Esc closes"),
+  );
+}
+
+/** The clipboard is for secure pages alone; elsewhere the old way still works. */
+async function copy(text) {
+  if (navigator.clipboard) return navigator.clipboard.writeText(text);
+  const area = Object.assign(document.createElement("textarea"), { value: text });
+  document.body.append(area);
+  area.select();
+  document.execCommand("copy");
+  area.remove();
+}
+
+export function Copy({ text, label }) {
+  const [copied, setCopied] = useState(false);
+  useEffect(() => {
+    if (!copied) return;
+    const soon = setTimeout(() => setCopied(false), 1500);
+    return () => clearTimeout(soon);
+  }, [copied]);
+  const says = copied ? "Copied" : label;
+  return createElement(
+    "button",
+    { className: "btn ghost icon copy", type: "button", title: says, "aria-label": says, onClick: () => copy(text).then(() => setCopied(true)) },
+    createElement(copied ? Check : CopyGlyph, { size: 14, strokeWidth: 1.75, "aria-hidden": true }),
   );
 }
 

@@ -153,9 +153,11 @@ def _facts(run: rx.Var[Any]) -> rx.Component:
             rx.el.div(
                 rx.el.span(
                     ui.icon("git-branch", 14),
-                    rx.el.span(PanelState.branch, class_name="mono"),
+                    rx.el.span(PanelState.branch, class_name="mono", title=PanelState.branch),
+                    ui.Copy.create(
+                        key=PanelState.branch, text=PanelState.branch, label="Copy the branch name"
+                    ),
                     class_name="fact",
-                    title=PanelState.branch,
                 ),
                 rx.cond(run.state == "done", rx.fragment(*result(run))),
                 class_name="panel-facts",
