@@ -17,7 +17,7 @@ WELL, AWAY = Health(1, "docker", None), Health(0, "", None)
     ("health", "trouble", "hint"),
     [
         (WELL, "", ""),
-        (AWAY, "No engine is running", ""),
+        (AWAY, "No engine is running, so tasks wait in the queue. Start one with `openlinear up`.", ""),
         (Health(1, "docker", "Start Docker."), "Start Docker.", ""),
         (Health(1, "process", None), "", "without a container"),
     ],
