@@ -15,7 +15,7 @@ from importlib import import_module
 from engine.bootstrap import build, launch
 from engine.ports import Product
 from engine.settings import EngineSettings
-from engine.worker import Heartbeat
+from engine.worker import Heartbeat, Name
 
 log = logging.getLogger("engine")
 
@@ -29,11 +29,13 @@ async def work(name: str, product: Product) -> None:
     asked = asyncio.Queue[signal.Signals]()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, asked.put_nowait, number)
-    beat = Heartbeat(here, name)
+    held, beat = Name(here.database.libpq_url, name), Heartbeat(here, name)
+    await held.claim()
     await beat.once()
     await launch(here, name)
     services = [
-        asyncio.create_task(serve()) for serve in (here.signals.serve, here.containers.serve, beat.serve)
+        asyncio.create_task(serve())
+        for serve in (here.signals.serve, here.containers.serve, held.serve, beat.serve)
     ]
     log.info("taking work as %s, agents run in: %s", name, here.sandbox.name)
 

@@ -61,7 +61,7 @@ async def collect_changes(here: World, run: Run, box: Box, recorder: Recorder) -
 
 @asynccontextmanager
 async def _incoming(repos: Path, run_id: UUID) -> AsyncIterator[Path]:
-    """Where the run's pack may be written. Named by the run, so that a repeat clears what a dead worker left."""
+    """Where the run's pack may be written. Named by the run: a repeat clears what a dead worker left."""
     folder = repos / "incoming" / str(run_id)
     await discard_incoming(repos, run_id)
     folder.mkdir(mode=0o700, parents=True)
@@ -111,10 +111,11 @@ async def free_branch(
     )
 
 
-def known(sha: str | None) -> str:
-    if sha is None:
-        raise RuntimeError("a step ran before the one that records its commit")
-    return sha
+def known(value: str | None) -> str:
+    """What an earlier step wrote to the run's row."""
+    if value is None:
+        raise RuntimeError("a step ran before the one that records what it needs")
+    return value
 
 
 def _agent_name(agent: str) -> str:

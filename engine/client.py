@@ -4,7 +4,7 @@ and enqueues durable workflows in the caller's transaction.
 
 import asyncio
 import inspect
-from collections.abc import Callable, Collection
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
@@ -22,6 +22,7 @@ from engine.errors import RunError
 from engine.git.remote import parse
 from engine.models import Ask, Run, RunDiff, RunEvent, Worker, now
 from engine.queues import APPLICATION, CHECKS, HEARTBEAT_SECONDS, RUNS, SERIALIZER
+from engine.record import Entry, append
 from engine.settings import EngineSettings
 from engine.signals import CHANNEL
 
@@ -31,6 +32,9 @@ DEMO_CARDS = CARDS
 """(title, description) of each card of the demo project."""
 DEMO_MODEL = f"{PROVIDER}/{MODEL}"
 """The scripted model, which knows the demo project's cards alone."""
+
+Ended = Callable[[Any, UUID], Awaitable[None]]
+"""As `ports.Product.ended`: told in the transaction that records a run's end."""
 
 
 class ParallelLimitReached(Exception):
@@ -179,12 +183,21 @@ class Engine:
         await self._enqueue(session, "run", RUNS, str(run.id), str(run.id))
         return run.id
 
-    async def cancel(self, session: AsyncSession, run_id: UUID) -> bool:
-        """Ask for the run's end. False when it had ended. Asking twice changes nothing."""
+    async def cancel(self, session: AsyncSession, run_id: UUID, ended: Ended) -> bool:
+        """Ask for the run's end. False when it had ended; asking twice changes nothing.
+
+        A run that no worker has begun is ended here: `ended` is then called as the worker's `Product`
+        would be. Locks are taken in a worker's order: the run, what `ended` takes, the news.
+        """
         run = await session.get(Run, run_id, with_for_update=True)
         if run is None or run.ended_at is not None:
             return False
         run.cancel_requested = True
+        if run.started_at is None:
+            run.status, run.ended_at = "cancelled", now()
+            await session.flush()
+            await ended(session, run_id)
+            await append(session, run, [Entry("status", "ended", message="Cancelled")])
         await session.flush()
         await self._stir(session, run_id)
         return True
@@ -201,7 +214,7 @@ class Engine:
 
     async def check_remote(self, project_id: UUID, user_id: UUID) -> RemoteFound:
         """Ask a worker what the project's remote says of itself. EngineAway when none answers."""
-        client = await asyncio.to_thread(self._client)
+        client = self._client()
         handle: Any = await client.enqueue_async(
             {"queue_name": CHECKS, "workflow_name": "check_remote"}, str(project_id), str(user_id)
         )
@@ -320,7 +333,7 @@ class Engine:
     async def _enqueue(
         self, session: AsyncSession, workflow: str, queue: str, workflow_id: str, *args: str
     ) -> None:
-        client = await asyncio.to_thread(self._client)
+        client = self._client()
         options: EnqueueOptions = {
             "queue_name": queue,
             "workflow_name": workflow,

@@ -9,14 +9,14 @@ import logging
 from datetime import timedelta
 from uuid import UUID
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import delete, exists, func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
 from engine.db import Database
 from engine.models import Container, Lease, now
-from engine.ports import Box, Report, Sandbox
+from engine.ports import Box, BoxState, Report, Sandbox
 from engine.settings import EngineSettings
 
 log = logging.getLogger(__name__)
@@ -29,9 +29,11 @@ class Containers:
         self._database = database
         self._sandbox = sandbox
         self._settings = settings
+        self._parked = asyncio.Event()
 
     async def lease(self, run_id: UUID, user_id: UUID, report: Report) -> Box:
         """The user's sandbox, awake and ready, kept so until the run releases it. Repeatable."""
+        await self.unless_parked()
         async with self._database.transaction() as session:
             await session.execute(
                 insert(Container).values(user_id=user_id, used_at=now()).on_conflict_do_nothing()
@@ -54,23 +56,27 @@ class Containers:
     async def sweep(self) -> None:
         """Pause what is idle, remove what was idle for the whole timeout. Once."""
         for user_id, state in (await self._sandbox.found()).items():
-            async with self._database.transaction() as session:
-                row = await self._lock(session, user_id, skip_locked=True)
-                if row is None:
-                    continue  # in use this very moment
-                leases = await session.scalar(
-                    select(func.count()).select_from(Lease).where(col(Lease.user_id) == user_id)
-                )
-                idle = now() - row.used_at
-                if leases:
-                    continue
-                if idle > timedelta(milliseconds=self._settings.container_idle_timeout_ms):
-                    log.info("removing the sandbox of user %s, idle for %s", user_id, idle)
-                    await self._sandbox.remove(user_id)
-                elif (
-                    state == "running" and idle.total_seconds() > self._settings.container_idle_pause_seconds
-                ):
-                    await self._sandbox.pause(user_id)
+            try:
+                await self._sweep_one(user_id, state)
+            except Exception as error:  # one user's bad sandbox must not keep the others awake
+                log.warning("the sandbox of user %s could not be put to rest: %s", user_id, error)
+
+    async def _sweep_one(self, user_id: UUID, state: BoxState) -> None:
+        async with self._database.transaction() as session:
+            row = await self._lock(session, user_id, skip_locked=True)
+            if row is None:
+                return  # in use this very moment
+            leases = await session.scalar(
+                select(func.count()).select_from(Lease).where(col(Lease.user_id) == user_id)
+            )
+            if leases:
+                return
+            idle = now() - row.used_at
+            if idle > timedelta(milliseconds=self._settings.container_idle_timeout_ms):
+                log.info("removing the sandbox of user %s, idle for %s", user_id, idle)
+                await self._sandbox.remove(user_id)
+            elif state == "running" and idle.total_seconds() > self._settings.container_idle_pause_seconds:
+                await self._sandbox.pause(user_id)
 
     async def serve(self) -> None:
         """Sweep until cancelled. An outage of the sandbox's host is logged and waited out."""
@@ -81,31 +87,33 @@ class Containers:
             except Exception as error:  # one bad sweep must not end the housekeeping
                 log.warning("the sandboxes could not be swept: %s", error)
 
+    async def unless_parked(self) -> None:
+        """Return at once; or never, while all is being stopped: the next start repeats what was begun."""
+        if self._parked.is_set():
+            await asyncio.Event().wait()
+
     async def park(self) -> None:
         """Before the whole product stops: freeze what a run still needs, remove the rest.
 
         A frozen sandbox holds its agent's session, so that the run goes on at the next start.
         """
+        self._parked.set()
+        await asyncio.gather(*(self._park_one(user_id) for user_id in await self._sandbox.found()))
+
+    async def _park_one(self, user_id: UUID) -> None:
         async with self._database.transaction() as session:
-            needed = set((await session.execute(select(col(Lease.user_id)).distinct())).scalars())
-        found = await self._sandbox.found()
-        await asyncio.gather(
-            *(
-                self._sandbox.pause(user_id) if user_id in needed else self._sandbox.remove(user_id)
-                for user_id in found
-            )
-        )
+            await self._lock(session, user_id)
+            needed = await session.scalar(select(exists().where(col(Lease.user_id) == user_id)))
+            await (self._sandbox.pause(user_id) if needed else self._sandbox.remove(user_id))
 
     async def _lock(
         self, session: AsyncSession, user_id: UUID, *, skip_locked: bool = False
     ) -> Container | None:
-        """The locked row. A sandbox found without one (a restored database) gets its row first."""
+        """The locked row; None where `skip_locked` and somebody holds it.
+
+        A sandbox found without a row (a restored database) gets one first.
+        """
+        fresh = insert(Container).values(user_id=user_id, used_at=now()).on_conflict_do_nothing()
+        await session.execute(fresh)
         query = select(Container).where(col(Container.user_id) == user_id)
-        row = (await session.execute(query.with_for_update(skip_locked=skip_locked))).scalar_one_or_none()
-        if row is None and not skip_locked:
-            raise RuntimeError("a container is locked before its row is there")
-        if row is None and await session.get(Container, user_id) is None:
-            await session.execute(
-                insert(Container).values(user_id=user_id, used_at=now()).on_conflict_do_nothing()
-            )
-        return row
+        return (await session.execute(query.with_for_update(skip_locked=skip_locked))).scalar_one_or_none()

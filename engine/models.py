@@ -96,6 +96,8 @@ class Run(SQLModel, table=True):
     tokens_out: int = Field(default=0, sa_type=BigInteger)
     cost: float = 0.0
     """US dollars, as the agent reports them."""
+    active_seconds: float = 0.0
+    """How long the agent has worked, waiting for a person and an engine that was down left out."""
     last_seq: int = 0
     """Number of the run's latest event; the row's lock orders them without a gap."""
 
@@ -122,7 +124,7 @@ class RunEvent(SQLModel, table=True):
     part: str = Field(sa_type=Text)
     state: str = Field(default="", sa_type=Text)
     message: str = Field(default="", sa_type=Text)
-    details: dict[str, Any] | None = Field(default=None, sa_column=Column(JSONB))
+    details: dict[str, Any] | None = Field(default=None, sa_column=Column(JSONB(none_as_null=True)))
 
 
 class RunDiff(SQLModel, table=True):
@@ -152,7 +154,7 @@ class Ask(SQLModel, table=True):
     text: str = Field(sa_type=Text)
     details: dict[str, Any] = Field(default_factory=dict, sa_column=Column(JSONB, nullable=False))
     asked_at: datetime = _now()
-    answer: dict[str, Any] | None = Field(default=None, sa_column=Column(JSONB))
+    answer: dict[str, Any] | None = Field(default=None, sa_column=Column(JSONB(none_as_null=True)))
     answered_at: datetime | None = _time()
     settled_at: datetime | None = _time()
     """When the agent took the answer (or the ask was settled without one)."""

@@ -4,12 +4,14 @@ The run's row is locked first, so numbers have no gap; events come last, since n
 the lock of all news until the transaction ends (see `engine.models`).
 """
 
+import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, select, tuple_
+from sqlalchemy import func, insert, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
@@ -17,6 +19,8 @@ from engine.db import Database
 from engine.models import ENDED, Run, RunEvent
 
 MESSAGE_CHARS = 200
+NAME_CHARS = 300
+_UNSTORABLE = re.compile(r"[\x00\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +35,10 @@ class Entry:
     details: Mapping[str, Any] | None = None
     add: Mapping[str, float] = field(default_factory=dict)
     """Columns of the run that grow by this much, if the event is new: tokens_in, cost, …"""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "part", _name(self.part))
+        object.__setattr__(self, "state", _name(self.state))
 
 
 class Recorder:
@@ -57,51 +65,7 @@ class Recorder:
         async with self._database.transaction() as session:
             run = await self.load(session, lock=True)
             if run.status not in ENDED:
-                await self.append(session, run, entries, **columns)
-
-    async def append(self, session: AsyncSession, run: Run, entries: Sequence[Entry], **columns: Any) -> None:
-        """As `write`, in a transaction of the caller's that holds the run's lock. The last thing it does."""
-        fresh = await self._fresh(session, entries)
-        if "progress" in columns:
-            columns["progress"] = max(run.progress, columns["progress"])
-        if "message" in columns:
-            columns["message"] = _line(columns["message"])
-        for entry in fresh:
-            for column, amount in entry.add.items():
-                columns[column] = columns.get(column, getattr(run, column)) + amount
-        first = run.last_seq + 1
-        for column, value in {**columns, "last_seq": run.last_seq + len(fresh)}.items():
-            setattr(run, column, value)
-        await session.flush()
-        session.add_all(
-            RunEvent(
-                run_id=run.id,
-                seq=seq,
-                kind=entry.kind,
-                part=entry.part,
-                state=entry.state,
-                level=entry.level,
-                message=_storable(entry.message),
-                details=_details(entry, run),
-            )
-            for seq, entry in enumerate(fresh, start=first)
-        )
-        await session.flush()
-
-    async def _fresh(self, session: AsyncSession, entries: Sequence[Entry]) -> list[Entry]:
-        """The entries that are not written yet, each once, in their order."""
-        if not entries:
-            return []
-        named = {(entry.part, entry.state): entry for entry in entries}
-        rows = await session.execute(
-            select(col(RunEvent.part), col(RunEvent.state)).where(
-                col(RunEvent.run_id) == self.run_id,
-                tuple_(col(RunEvent.part), col(RunEvent.state)).in_(list(named)),
-            )
-        )
-        for part, state in rows:
-            named.pop((part, state))
-        return list(named.values())
+                await append(session, run, entries, **columns)
 
     async def text_offsets(self) -> dict[str, str]:
         """How far each text part is recorded: part → characters, as text (see `ports.Agent.events`)."""
@@ -114,15 +78,71 @@ class Recorder:
             return {part: str(count) for part, count in rows}
 
 
+async def append(session: AsyncSession, run: Run, entries: Sequence[Entry], **columns: Any) -> None:
+    """As `Recorder.write`, in a transaction of the caller's that holds the run's lock; its last act."""
+    fresh = await _fresh(session, run, entries)
+    if "progress" in columns:
+        columns["progress"] = max(run.progress, columns["progress"])
+    if "message" in columns:
+        columns["message"] = _line(columns["message"])
+    for entry in fresh:
+        for column, amount in entry.add.items():
+            columns[column] = columns.get(column, getattr(run, column)) + amount
+    first = run.last_seq + 1
+    for column, value in {**columns, "last_seq": run.last_seq + len(fresh)}.items():
+        setattr(run, column, value)
+    await session.flush()
+    if fresh:
+        rows = [_row(run, seq, entry) for seq, entry in enumerate(fresh, start=first)]
+        await session.execute(insert(RunEvent), rows)
+
+
+async def _fresh(session: AsyncSession, run: Run, entries: Sequence[Entry]) -> list[Entry]:
+    """The entries that are not written yet, each once, in their order."""
+    if not entries:
+        return []
+    named = {(entry.part, entry.state): entry for entry in entries}
+    rows = await session.execute(
+        select(col(RunEvent.part), col(RunEvent.state)).where(
+            col(RunEvent.run_id) == run.id,
+            tuple_(col(RunEvent.part), col(RunEvent.state)).in_(list(named)),
+        )
+    )
+    for part, state in rows:
+        named.pop((part, state))
+    return list(named.values())
+
+
 def _line(text: str) -> str:
     """One short line for a card."""
-    line = " ".join(_storable(text).split())
+    line = " ".join(storable(text).split())
     return line if len(line) <= MESSAGE_CHARS else line[: MESSAGE_CHARS - 1] + "…"
 
 
-def _storable(text: str) -> str:
-    """PostgreSQL keeps every character but NUL; a stand-in keeps the count of characters true."""
-    return text.replace("\x00", "\N{SYMBOL FOR NULL}")
+def storable(text: str) -> str:
+    """What PostgreSQL can keep. A stand-in for each NUL and lone surrogate keeps the count of characters."""
+    return _UNSTORABLE.sub(lambda match: "\N{SYMBOL FOR NULL}" if match[0] == "\0" else "\ufffd", text)
+
+
+def _name(text: str) -> str:
+    """A part or state as the index can hold it: a very long one (a path, say) by its start and its hash."""
+    text = storable(text)
+    if len(text) <= NAME_CHARS:
+        return text
+    return f"{text[:NAME_CHARS]}#{hashlib.sha256(text.encode()).hexdigest()}"
+
+
+def _row(run: Run, seq: int, entry: Entry) -> dict[str, Any]:
+    return {
+        "run_id": run.id,
+        "seq": seq,
+        "kind": entry.kind,
+        "part": entry.part,
+        "state": entry.state,
+        "level": entry.level,
+        "message": storable(entry.message),
+        "details": _details(entry, run),
+    }
 
 
 def _details(entry: Entry, run: Run) -> dict[str, Any] | None:
@@ -134,9 +154,9 @@ def _details(entry: Entry, run: Run) -> dict[str, Any] | None:
 def _clean(value: Any) -> Any:
     """JSONB refuses NUL as well, at any depth."""
     if isinstance(value, str):
-        return _storable(value)
+        return storable(value)
     if isinstance(value, Mapping):
-        return {_storable(str(key)): _clean(item) for key, item in value.items()}
+        return {storable(str(key)): _clean(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_clean(item) for item in value]
     return value

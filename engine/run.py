@@ -25,13 +25,17 @@ from engine.git.store import Store
 from engine.models import ENDED, Run, now
 from engine.ports import Box, Credential, Session
 from engine.pull_request import body
-from engine.record import Entry, Recorder
+from engine.record import Entry, Recorder, append
 from engine.session import converse as follow_session
 from engine.session import open_session
-from engine.step import PATIENTLY, End, step, success
+from engine.step import PATIENTLY, End, internal, step, success
 from engine.world import World, world
 
 log = logging.getLogger(__name__)
+
+SALVAGE_SECONDS = 20.0
+TIDY_SECONDS = 30.0
+"""How long the end of a run may take to save and to clean before it is recorded without that."""
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -39,7 +43,11 @@ B = TypeVar("B")
 
 @DBOS.workflow(name="run", max_recovery_attempts=None)
 async def run_workflow(run_id: str) -> str:
-    end = await _walk(run_id)
+    try:
+        end = await _walk(run_id)
+    except Exception:  # whatever it was, a run that began has an end
+        log.exception("run %s broke", run_id)
+        end = internal("run")
     if end["status"] != "done":
         await salvage(run_id)
     await finish(run_id, end)
@@ -70,6 +78,8 @@ async def prepare(here: World, run: Run, recorder: Recorder) -> End | None:
     )
     (mirror, base), box = await _both(_mirror(here, run), _box(here, run, recorder))
     await mirror.share(here.sandbox.shared_objects(run.user_id) / str(run.project_id))
+    if run.base_sha is not None:  # a repeat: a worker that died may have left git at work in there
+        await here.sandbox.stop_run(box, run.id)
     await recorder.note("Laying out the workspace", part="workspace", progress=15, base_sha=base)
     await workspace.make(here.sandbox, box, run.id, project_id=run.project_id, base=base, branch=run.branch)
     return None
@@ -142,10 +152,10 @@ async def salvage(run_id: str) -> None:
     if run.session_id is None or run.base_sha is None:
         return
     try:
-        async with asyncio.timeout(20.0):
+        async with asyncio.timeout(SALVAGE_SECONDS):
             box = await _box(here, run, recorder)
             agent = here.agents[run.agent]
-            await agent.abort(box, Session(run.session_id, box.repos / str(run.id)))
+            await agent.abort(box, _session(run, box))
             await here.sandbox.stop_run(box, run.id)
             if run.head_sha is None:
                 await collect_changes(here, run, box, recorder)
@@ -177,7 +187,7 @@ async def finish(run_id: str, end: End) -> None:
         await session.flush()
         await here.product.ended(session, run.id)
         level = "error" if end["status"] == "failed" else "info"
-        await recorder.append(session, run, [Entry("status", "ended", message=_farewell(run), level=level)])
+        await append(session, run, [Entry("status", "ended", message=_farewell(run), level=level)])
 
 
 # -- what the steps share -------------------------------------------------------------------------
@@ -201,6 +211,10 @@ async def _mirror(here: World, run: Run) -> tuple[Mirror, str]:
     return mirror, run.base_sha or tip
 
 
+def _session(run: Run, box: Box) -> Session:
+    return Session(known(run.session_id), box.repos / str(run.id))
+
+
 async def _both(first: Coroutine[Any, Any, A], second: Coroutine[Any, Any, B]) -> tuple[A, B]:
     """Both at once; where one fails the other is stopped, and its error is the one that counts."""
     try:
@@ -222,9 +236,12 @@ async def _tidy(here: World, run: Run, recorder: Recorder) -> None:
     """Remove the workspace and give the sandbox back. What stays behind is said, not fatal."""
     try:
         if run.base_sha is not None:
-            box = await _box(here, run, recorder)
-            await here.sandbox.stop_run(box, run.id)
-            await workspace.remove(here.sandbox, box, run.id)
+            async with asyncio.timeout(TIDY_SECONDS):
+                box = await _box(here, run, recorder)
+                await here.sandbox.stop_run(box, run.id)
+                if run.session_id is not None:
+                    await here.agents[run.agent].close(box, _session(run, box))
+                await workspace.remove(here.sandbox, box, run.id, project_id=run.project_id)
     except Exception as error:
         log.warning("run %s: its workspace could not be removed: %s", run.id, error)
         await recorder.note("The workspace could not be removed", part="tidy", level="warning")

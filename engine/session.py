@@ -9,7 +9,7 @@ import time
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import col
 
@@ -18,6 +18,9 @@ from engine.models import Ask, Run, now
 from engine.ports import Agent, AgentEvent, Box, ModelRef, ProviderKey, Session
 from engine.record import Entry, Recorder
 from engine.world import World
+
+KEEP_SECONDS = 5.0
+"""How often the time that a run has used is written down: what a killed worker forgets of it at most."""
 
 FIRST, LAST = 20, 80
 """The share of the card's progress bar, in percent, that the agent's turn fills."""
@@ -180,16 +183,20 @@ class _Turn:
     async def watchdog(self) -> None:
         """End a run that hangs. A running tool and a waiting run are not idle; waiting is not counted."""
         settings = self._world.settings
-        started = self._run.started_at or now()
+        beat = min(1.0, settings.run_idle_seconds / 4)
+        active, kept = self._run.active_seconds, self._run.active_seconds
         while True:
-            await asyncio.sleep(min(1.0, settings.run_idle_seconds / 4))
+            await asyncio.sleep(beat)
             if self._asks:
                 self._alive = time.monotonic()
                 continue
-            idle = time.monotonic() - self._alive
-            if idle > settings.run_idle_seconds and not self._tools:
+            active += beat
+            if active - kept > KEEP_SECONDS:
+                await self._recorder.write([], active_seconds=active)
+                kept = active
+            if time.monotonic() - self._alive > settings.run_idle_seconds and not self._tools:
                 raise self._silence()
-            if (now() - started).total_seconds() - await self._waited() > settings.run_total_seconds:
+            if active > settings.run_total_seconds:
                 raise RunError(
                     f"The run reached its limit of {_minutes(settings.run_total_seconds)} and was stopped. "
                     "Split the task, or raise the limit.",
@@ -210,16 +217,6 @@ class _Turn:
             "again, try another model.",
             "timeout",
         )
-
-    async def _waited(self) -> float:
-        """Seconds that this run spent waiting for a person."""
-        async with self._world.database.transaction() as session:
-            total = await session.scalar(
-                select(func.sum(func.extract("epoch", col(Ask.settled_at) - col(Ask.asked_at)))).where(
-                    col(Ask.run_id) == self._run.id
-                )
-            )
-            return float(total or 0.0)
 
 
 async def _batches(events: AsyncIterator[AgentEvent]) -> AsyncIterator[list[AgentEvent]]:

@@ -9,12 +9,13 @@ from typing import Any, TypedDict
 from uuid import UUID
 
 import psycopg
+import sqlalchemy.exc
 from dbos import DBOS
-from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError
 
 from engine.errors import Cancelled, RunError
-from engine.models import Run
-from engine.record import Recorder
+from engine.models import ENDED, Run
+from engine.record import Recorder, storable
 from engine.world import World, world
 
 log = logging.getLogger(__name__)
@@ -34,7 +35,14 @@ def success(outcome: str) -> End:
 
 
 def failure(error: RunError) -> End:
-    return End(status="failed", outcome=None, reason=error.reason, kind=error.kind)
+    return End(status="failed", outcome=None, reason=storable(error.reason), kind=error.kind)
+
+
+def internal(place: str) -> End:
+    """A bug of ours ended the run. The traceback is in the engine's log alone."""
+    return failure(
+        RunError(f"Something went wrong in OpenLinear itself ({place}). The engine's log has more.")
+    )
 
 
 CANCELLED = End(status="cancelled", outcome=None, reason=None, kind=None)
@@ -50,7 +58,19 @@ class _Retries(TypedDict):
 PATIENTLY = _Retries(retries_allowed=True, interval_seconds=1.0, max_attempts=10_000, backoff_rate=1.0)
 """For steps whose failure would leave a run without an end: tried each second until it works."""
 
-DATABASE_AWAY = (OperationalError, InterfaceError, psycopg.OperationalError)
+_PASSING = ("08", "57P", "53300", "40001", "40P01")
+"""SQLSTATEs, or how they begin, of what passes: a lost or refused connection, a restart, a deadlock."""
+
+
+def database_away(error: BaseException) -> bool:
+    """Whether the database could not be asked just now, as against having refused what it was told."""
+    if isinstance(error, sqlalchemy.exc.TimeoutError):
+        return True  # no connection became free in time
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    if not isinstance(cause, psycopg.OperationalError | psycopg.InterfaceError):
+        return False
+    return cause.sqlstate is None or cause.sqlstate.startswith(_PASSING)
+
 
 Step = Callable[[World, Run, Recorder], Coroutine[Any, Any, End | None]]
 
@@ -65,33 +85,35 @@ def step(body: Step) -> Callable[[str], Coroutine[Any, Any, End | None]]:
         recorder = Recorder(here.database, UUID(run_id))
         while True:
             try:
-                return await _result(here, recorder, body)
-            except DATABASE_AWAY as error:  # a step may be repeated, so an outage costs time alone
+                end = await _result(here, recorder, body)
+            except Exception as error:  # a step may be repeated, so an outage costs time alone
                 log.warning(
                     "run %s: %s waits for the database: %s", run_id, body.__name__, type(error).__name__
                 )
                 await asyncio.sleep(1.0)
+                continue
+            await here.containers.unless_parked()
+            return end
 
     return checkpointed
 
 
 async def _result(here: World, recorder: Recorder, body: Step) -> End | None:
-    """What the step's body came to: None, its own end, or its error as one."""
+    """What the body came to: None, its own end, or its error as one. Raises while the database is away."""
     try:
         return await _unless_cancelled(here, recorder, body)
     except Cancelled:
         return CANCELLED
     except RunError as error:
-        return failure(await _explained(here, recorder, error))
-    except DATABASE_AWAY:
-        raise
+        return failure(await _explained(here, recorder, body, error))
     except OSError as error:
         log.exception("run %s: %s failed", recorder.run_id, body.__name__)
         return failure(_os_error(error))
-    except Exception:
+    except Exception as error:
+        if database_away(error):
+            raise
         log.exception("run %s: %s failed", recorder.run_id, body.__name__)
-        reason = f"Something went wrong in OpenLinear itself ({body.__name__}). The engine's log has more."
-        return failure(RunError(reason))
+        return internal(body.__name__)
 
 
 async def _unless_cancelled(here: World, recorder: Recorder, body: Step) -> End | None:
@@ -102,6 +124,7 @@ async def _unless_cancelled(here: World, recorder: Recorder, body: Step) -> End 
         await asyncio.wait([work, cancelled], return_when=asyncio.FIRST_COMPLETED)
         if work.done():
             return work.result()
+        cancelled.result()  # raises when it was the look at the row that failed
         raise Cancelled
     finally:
         for task in (work, cancelled):
@@ -114,7 +137,8 @@ async def _cancelled(here: World, recorder: Recorder) -> None:
     with here.signals.watch(recorder.run_id) as stirred:
         while True:
             stirred.clear()
-            if (await recorder.run()).cancel_requested:
+            run = await recorder.run()
+            if run.cancel_requested or run.status in ENDED:
                 return
             try:
                 async with asyncio.timeout(2.0):
@@ -123,12 +147,15 @@ async def _cancelled(here: World, recorder: Recorder) -> None:
                 continue
 
 
-async def _explained(here: World, recorder: Recorder, error: RunError) -> RunError:
+async def _explained(here: World, recorder: Recorder, body: Step, error: RunError) -> RunError:
     """A dead agent is only a symptom: say what killed it, where the sandbox can tell."""
-    if error.kind not in ("agent_crash", "network", "timeout"):
+    if error.kind not in ("agent_crash", "timeout") or body.__name__ not in ("prepare", "converse"):
         return error
-    run = await recorder.run()
-    cause = await here.sandbox.cause_of_death(run.user_id) if run.session_id else None
+    try:
+        cause = await here.sandbox.cause_of_death((await recorder.run()).user_id)
+    except Exception as trouble:  # the sandbox's host may be away: that is no reason to lose the run's end
+        log.warning("run %s: nobody can say what ended its agent: %s", recorder.run_id, trouble)
+        return error
     return RunError(cause, "sandbox") if cause else error
 
 

@@ -1,10 +1,12 @@
 """The command line: `openlinear up` for one machine, its parts one by one for a team's instance."""
 
 import os
+import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import version as installed_version
+from typing import Annotated
 
 import typer
 from pydantic import ValidationError
@@ -57,10 +59,13 @@ def web() -> None:
 
 
 @app.command()
-def worker() -> None:
+def worker(
+    name: Annotated[str, typer.Option(help="Names it for good; one process a name.")] = socket.gethostname(),
+) -> None:
     """Run one engine process alone, as a team's instance does. It wants DATABASE_URL and the keys."""
     with _plainly():
-        processes.become(processes.worker(_complete(Settings()), os.environ))
+        _complete(Settings())
+        processes.become(processes.worker(os.environ, name))
 
 
 @app.command()

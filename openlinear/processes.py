@@ -41,9 +41,9 @@ def web(settings: Settings, environ: Mapping[str, str]) -> Command:
     return Command(argv, {**environ, **frontend.serve_environment(settings.openlinear_home)})
 
 
-def worker(settings: Settings, environ: Mapping[str, str]) -> Command:
-    """The engine, with the product behind its port."""
-    argv = (sys.executable, "-m", "engine", "--product", "openlinear.adapters:product")
+def worker(environ: Mapping[str, str], name: str = "main") -> Command:
+    """The engine, with the product behind its port. One process a name; see `engine.worker.Name`."""
+    argv = (sys.executable, "-m", "engine", "--product", "openlinear.adapters:product", "--name", name)
     return Command(argv, environ)
 
 

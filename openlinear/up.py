@@ -99,7 +99,7 @@ class Up:
                 frontend.build(tell)
         commands = {
             "web server": processes.web(self.settings, self.env),
-            "engine": processes.worker(self.settings, self.env),
+            "engine": processes.worker(self.env),
         }
         for name, command in commands.items():
             log = self._log(name.split()[0])

@@ -78,6 +78,7 @@ def upgrade() -> None:
         sa.Column("tokens_in", sa.BigInteger(), nullable=False),
         sa.Column("tokens_out", sa.BigInteger(), nullable=False),
         sa.Column("cost", sa.Float(), nullable=False),
+        sa.Column("active_seconds", sa.Float(), nullable=False),
         sa.Column("last_seq", sa.Integer(), nullable=False),
         sa.PrimaryKeyConstraint("id"),
     )

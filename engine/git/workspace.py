@@ -91,9 +91,13 @@ async def collect(
     return Collected(facts["head"][0], facts["tree"][0], "changed" in facts, tuple(notes))
 
 
-async def remove(sandbox: Sandbox, box: Box, run_id: UUID) -> None:
-    """Remove the workspace and what belongs to it; one that is gone already is removed too."""
-    finished = await _run(sandbox, box, "remove", run_id, [], timeout=300)
+async def remove(sandbox: Sandbox, box: Box, run_id: UUID, *, project_id: UUID) -> None:
+    """Remove the workspace and what belongs to it; one that is gone already is removed too.
+
+    Tracked files stay behind as a spare, which the next `make` for this project begins with.
+    """
+    objects = str(box.objects / str(project_id))
+    finished = await _run(sandbox, box, "remove", run_id, [objects], timeout=300)
     if finished.exit_code != 0:
         raise _failed("removed", finished)
 

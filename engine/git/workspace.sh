@@ -7,6 +7,7 @@ set -eu
 umask 022
 job=$1 ws=$2
 state=${ws%/*}/.${ws##*/}
+spares=${ws%/*}/.spares
 
 unset GIT_DIR GIT_WORK_TREE GIT_INDEX_FILE GIT_OBJECT_DIRECTORY GIT_ALTERNATE_OBJECT_DIRECTORIES GIT_CONFIG_PARAMETERS
 export GIT_CONFIG_GLOBAL=/dev/null GIT_CONFIG_NOSYSTEM=1 GIT_ATTR_NOSYSTEM=1 GIT_NO_REPLACE_OBJECTS=1
@@ -32,22 +33,69 @@ make() {
     objects=$1 base=$2 branch=$3 name=$4 email=$5
     if [ -d "$ws/.git" ] && [ "$(cat "$state/base" 2>/dev/null)" = "$base" ]; then exit 0; fi
     wipe "$ws" "$state"
-    mkdir -p "$ws" "$state"
-    git init --quiet --template= --initial-branch="$branch" "$ws"
-    cd "$ws"
-    printf '%s\n' "$objects" >.git/objects/info/alternates 2>/dev/null || {
-        mkdir -p .git/objects/info
-        printf '%s\n' "$objects" >.git/objects/info/alternates
-    }
-    git config user.name "$name"
-    git config user.email "$email"
-    git config gc.auto 0
-    git update-ref "refs/heads/$branch" "$base"
-    git read-tree -m -u "$base"
+    mkdir -p "$state"
+    if take_spare; then
+        lay_out
+        restore || { cd / && wipe "$ws" && lay_out && git read-tree -m -u "$base"; }
+    else
+        lay_out
+        git read-tree -m -u "$base"
+    fi
     # What is checked out, as it was: later only files that differ from it need to be read.
     cp -p .git/index "$state/index"
     printf '%s\n' "$base" >"$state/base.new"
     mv "$state/base.new" "$state/base" # last: now it is whole
+}
+
+# The repository, with the branch at the base and an empty index.
+lay_out() {
+    mkdir -p "$ws"
+    wipe "$ws/.git"
+    git init --quiet --template= --initial-branch="$branch" "$ws"
+    cd "$ws"
+    mkdir -p .git/objects/info
+    printf '%s\n' "$objects" >.git/objects/info/alternates
+    git config user.name "$name"
+    git config user.email "$email"
+    git config gc.auto 0
+    git update-ref "refs/heads/$branch" "$base"
+}
+
+# Files of an ended run of this project: making thousands of files takes seconds, comparing them does not.
+take_spare() {
+    for spare in "$spares/${objects##*/}".*; do
+        mv -T -- "$spare" "$ws" 2>/dev/null || continue # another run took it
+        [ -d "$ws" ] && [ ! -L "$ws" ] && return
+        wipe "$ws"
+    done
+    return 1
+}
+
+# Make the spare files those of the base. Each is compared by content: the index is new and knows nothing of
+# them. Attributes come first, since they say how. A submodule's folder would be left as it is.
+restore() {
+    git read-tree "$base" &&
+        ! git ls-files --stage | grep -q '^160000' &&
+        git clean -ffdxq &&
+        find . -path ./.git -prune -o -type f -links +1 -exec rm -f {} + &&
+        git ls-files -z -- .gitattributes '*/.gitattributes' | git checkout-index -f -z --stdin &&
+        { git update-index -q --refresh >/dev/null || :; } &&
+        git read-tree --reset -u "$base"
+}
+
+# Leave the files to the project's next run, without anything that the repository does not track.
+keep() {
+    [ -d "$ws" ] && [ ! -L "$ws" ] && [ -f "$state/index" ] || return 1
+    cd "$ws"
+    open_up
+    fresh_repository
+    wipe .git
+    cp "$state/index" "$GIT_INDEX_FILE" &&
+        git clean -ffdxq &&
+        mkdir -p "$spares" &&
+        mv -T -- "$ws" "$spares/${objects##*/}.${ws##*/}" || return 1
+    # Three of a user's, the latest: disk is worth something too.
+    cd "$spares" && ls -t | tail -n +4 | while read -r old; do wipe "./$old"; done
 }
 
 collect() {
@@ -144,5 +192,9 @@ shift 2
 case $job in
 make) make "$@" ;;
 collect) collect "$@" ;;
-remove) cd / && wipe "$ws" "$state" ;;
+remove)
+    objects=$1
+    keep || wipe "$ws"
+    cd / && wipe "$state"
+    ;;
 esac

@@ -9,8 +9,12 @@ from engine.settings import EngineSettings
 
 
 async def workers_network(settings: EngineSettings, daemon: Daemon) -> str:
-    """The id of this installation's network, made where it is not there."""
-    return await _existing(settings, daemon) or await _made(settings, daemon)
+    """The id of this installation's network, made where it is not there.
+
+    A caller that is cancelled does not stop the making: its lock would go before the engine is done.
+    """
+    existing = await _existing(settings, daemon)
+    return existing if existing is not None else await asyncio.shield(_made(settings, daemon))
 
 
 async def _existing(settings: EngineSettings, daemon: Daemon) -> str | None:

@@ -42,8 +42,10 @@ async def news(session: AsyncSession, after: int, limit: int = 500) -> list[News
     `session` must be a `db.snapshot()`: two reads that see different moments would leave gaps.
     """
     events = await engine_client().news(session, after, limit)
-    query = select(Change).where(col(Change.id) > after).order_by(col(Change.id)).limit(limit)
-    changes = list(await session.scalars(query))
+    changes: Sequence[Change] = ()
+    if not _without_gap(events, after):
+        query = select(Change).where(col(Change.id) > after).order_by(col(Change.id)).limit(limit)
+        changes = (await session.scalars(query)).all()
     project_ids = {event.project_id for event in events} | {c.project_id for c in changes if c.project_id}
     seen_by = await viewers_of(session, project_ids)
     runs = await _ended(session, events)
@@ -51,6 +53,11 @@ async def news(session: AsyncSession, after: int, limit: int = 500) -> list[News
     found += [_of_change(change, seen_by) for change in changes]
     # A list that was cut off says nothing of what follows its end: the merged one is cut there too.
     return sorted(found, key=lambda item: item.id)[:limit]
+
+
+def _without_gap(events: Sequence[EventView], after: int) -> bool:
+    """Whether these are all the news up to the last of them: one sequence numbers events and changes."""
+    return bool(events) and events[-1].id - after == len(events)
 
 
 async def latest_id(session: AsyncSession) -> int:

@@ -86,7 +86,7 @@ async def test_keys_that_come_before_the_board_are_not_lost(arrive: Arrive) -> N
     await page.route_web_socket(re.compile("_event"), late)
     await page.reload()
     await expect(page.locator(".board.bones")).to_be_visible()
-    while not held:  # noqa: ASYNC110 - the page's scripts run from here on
+    while not held:
         await asyncio.sleep(0.01)
     await page.keyboard.press("c")
     await page.keyboard.type("Early bird")

@@ -3,6 +3,7 @@
 import asyncio
 import subprocess
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
@@ -205,8 +206,77 @@ async def test_a_removed_workspace_can_be_removed_again(line: Line) -> None:
     (work / "locked" / "file").touch()
     (work / "locked").chmod(0)
     for _ in range(2):
-        await workspace.remove(line.sandbox, line.sandbox.box, line.run_id)
-    assert list((line.sandbox.root / "repos").iterdir()) == []
+        await workspace.remove(line.sandbox, line.sandbox.box, line.run_id, project_id=line.project_id)
+    left = [path.name for path in (line.sandbox.root / "repos").rglob("*") if path.is_file()]
+    assert sorted(left) == ["README.md", "shop.py"]  # a spare: what is tracked, and nothing else
+
+
+async def next_run(line: Line) -> Path:
+    """The end of the line's run and the start of another one of its project, on a spare workspace."""
+    before = (line.work / "README.md").stat().st_ino
+    await workspace.remove(line.sandbox, line.sandbox.box, line.run_id, project_id=line.project_id)
+    line.run_id = uuid4()
+    work = await line.make()
+    assert (work / "README.md").stat().st_ino == before
+    return work
+
+
+async def test_a_spare_workspace_holds_the_base_and_nothing_of_the_last_run(
+    make_line: MakeLine, tmp_path: Path
+) -> None:
+    files = {".gitignore": "ignored\n", "README.md": "# Shop\n", ".gitattributes": "*.bat eol=crlf\n"}
+    files |= {f"src/{name}.py": f"{name}\n" for name in ("edited", "gone", "linked", "runs", "same", "shut")}
+    line = make_line(files | {"folder/one": "one\n"})
+    work = await line.make()
+    source = work / "src"
+    (source / "edited.py").write_text("EDITED\n")
+    (source / "gone.py").unlink()
+    (source / "runs.py").chmod(0o755)
+    (source / "shut.py").chmod(0o400)
+    (tmp_path / "elsewhere").hardlink_to(source / "linked.py")
+    (work / "folder").rename(tmp_path / "moved")
+    (work / "folder").symlink_to(tmp_path / "moved")
+    (source / "new.py").write_text("new\n")
+    (work / "ignored").write_text("secret\n")
+    (work / ".gitattributes").write_text("* text eol=crlf\n")
+    (source / "same.py").write_bytes(b"same\r\n")
+    run_git("init", "--quiet", "nested", cwd=work)
+    (work / ".git" / "hooks").mkdir(exist_ok=True)
+    (work / ".git" / "hooks" / "post-checkout").write_text("#!/bin/sh\ntouch ran\n")
+
+    work = await next_run(line)
+
+    found = {str(path.relative_to(work)): path for path in work.rglob("*") if path.is_file()}
+    assert {name: path.read_text() for name, path in found.items() if not name.startswith(".git/")} == dict(
+        files | {"folder/one": "one\n"}
+    )
+    source = work / "src"
+    assert (source / "same.py").read_bytes() == b"same\n"
+    assert not (work / "folder").is_symlink()
+    assert (source / "linked.py").stat().st_nlink == 1
+    (source / "shut.py").write_text("open\n")
+    assert run_git("status", "--porcelain", "--ignored", cwd=work) == b" M src/shut.py\n"
+    assert not (work / ".git" / "hooks").exists()
+
+
+async def test_a_spare_workspace_follows_the_remote(line: Line) -> None:
+    await line.make()
+    line.repo.commit({"src/shop.py": "PRICE = 3\n", "src/new.py": "NEW = 1\n"})
+    work = await next_run(line)
+    assert (work / "src" / "shop.py").read_text() == "PRICE = 3\n"
+    assert run_git("status", "--porcelain", "--ignored", cwd=work) == b""
+    collected = await line.collect()
+    assert not collected.changed
+
+
+async def test_at_most_three_spares_are_kept(line: Line) -> None:
+    runs = [uuid4() for _ in range(5)]
+    for line.run_id in runs:
+        await line.make()
+    for run_id in runs:
+        await workspace.remove(line.sandbox, line.sandbox.box, run_id, project_id=line.project_id)
+    spares = {path.name for path in (line.sandbox.root / "repos" / ".spares").iterdir()}
+    assert spares == {f"{line.project_id}.{run_id}" for run_id in runs[2:]}
 
 
 async def test_a_half_made_workspace_is_made_again(line: Line) -> None:

@@ -127,7 +127,7 @@ async def test_the_connection_is_the_one_that_was_checked(
 
 async def until(happened: Callable[[], bool]) -> None:
     async with asyncio.timeout(10):
-        while not happened():  # noqa: ASYNC110
+        while not happened():
             await asyncio.sleep(0.02)
 
 

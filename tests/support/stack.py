@@ -199,6 +199,8 @@ def serve_stack(database: str, folder: Path, **settings: str) -> Iterator[Stack]
             "ALLOW_LOCAL_REMOTES": "true",
             "GITHUB_URL": git.url,
             "GITHUB_API_URL": github.url,
+            # Tests look into a container after a run: in one that is frozen meanwhile, a command hangs.
+            "CONTAINER_IDLE_PAUSE_SECONDS": "120",
             "RUN_IDLE_SECONDS": str(IDLE_SECONDS),
             "RUN_TOTAL_SECONDS": str(TOTAL_SECONDS),
             "MODEL_RETRY_LIMIT": str(RETRY_LIMIT),

@@ -70,7 +70,8 @@ async def test_what_an_agent_plants_never_runs_on_the_host(person: Person, tmp_p
     plant += [
         "git config core.hooksPath hooks; git config commit.gpgSign true",
         "mkdir -p hooks .git/hooks .git/info",
-        "for hook in pre-commit post-checkout post-index-change reference-transaction pre-push pre-receive; do "
+        "for hook in pre-commit post-checkout post-index-change reference-transaction pre-push "
+        "pre-receive; do "
         f"for to in hooks .git/hooks; do printf '%s\\n' '#!/bin/sh' {shlex.quote(trap)} > $to/$hook; "
         "chmod +x $to/$hook; done; done",
         "echo '* filter=evil diff=evil merge=evil' | tee .gitattributes > .git/info/attributes",

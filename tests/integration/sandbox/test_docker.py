@@ -14,9 +14,11 @@ import pytest
 from engine.errors import RunError
 from engine.ports import Box
 from engine.sandbox import container as spec
+from engine.sandbox.daemon import Daemon
 from engine.sandbox.docker import DockerSandbox
+from engine.sandbox.docker_network import workers_network
 from engine.settings import EngineSettings
-from tests.support.sandbox import shell, silent
+from tests.support.sandbox import clean, shell, silent
 
 USER = uuid.UUID("00000000-0000-4000-8000-00000000d0c1")
 
@@ -46,6 +48,21 @@ async def test_two_workers_at_once_make_one_container(
         assert (await docker_sandbox.found())[user] == "running"
     finally:
         await docker_sandbox.remove(user)
+
+
+async def test_starts_that_are_cancelled_leave_one_network(docker_settings: EngineSettings) -> None:
+    settings = docker_settings.model_copy(update={"installation": f"test-{uuid.uuid4().hex[:8]}"})
+    for number in range(6):
+        asked = asyncio.create_task(workers_network(settings, Daemon()))
+        await asyncio.sleep(0.01 * number)
+        asked.cancel()
+    kept = await workers_network(settings, Daemon())
+    try:
+        assert [one.id for one in docker.from_env().networks.list(names=[spec.network_name(settings)])] == [
+            kept
+        ]
+    finally:
+        clean(settings)
 
 
 async def test_server_demands_its_password(box: Box) -> None:

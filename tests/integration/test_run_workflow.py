@@ -1,0 +1,183 @@
+"""Every run has an end: the workflow on the real DBOS and PostgreSQL, fakes at the ports."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path, PurePosixPath
+from typing import Any, cast
+from uuid import UUID, uuid4
+
+import psycopg
+import pytest
+from dbos import DBOS
+
+from engine.bootstrap import launch
+from engine.client import Engine, RunView
+from engine.containers import Containers
+from engine.db import Database
+from engine.errors import RunError
+from engine.ports import Box, Forge, Report, Sandbox
+from engine.settings import EngineSettings
+from engine.signals import Signals
+from engine.world import World, set_world
+from tests.support.engine import new_run
+
+
+class Product:
+    """A remote that is refused as the test says, after the gate has opened."""
+
+    def __init__(self) -> None:
+        self.refusal = RunError("The remote is not there.", "remote")
+        self.gate = asyncio.Event()
+        self.reached = asyncio.Event()
+        self.told: list[UUID] = []
+
+    async def remote(self, project_id: UUID, user_id: UUID) -> Any:
+        self.reached.set()
+        await self.gate.wait()
+        raise self.refusal
+
+    async def ended(self, session: Any, run_id: UUID) -> None:
+        self.told.append(run_id)
+
+
+class AwaySandbox:
+    """A Docker engine that stopped answering after it woke the box."""
+
+    name = "docker"
+
+    async def ensure(self, user_id: UUID, report: Report) -> Box:
+        return Box(user_id, "http://127.0.0.1:1", "", PurePosixPath("/r"), PurePosixPath("/o"))
+
+    async def cause_of_death(self, user_id: UUID) -> str | None:
+        raise RunError("The Docker engine does not answer.", "sandbox")
+
+    async def found(self) -> dict[UUID, Any]:
+        return {}
+
+
+class Worker:
+    """A worker in this process, and the product's view of it."""
+
+    def __init__(self, database: Database, engine: Engine, product: Product, here: World) -> None:
+        self.database = database
+        self.engine = engine
+        self.product = product
+        self.here = here
+
+    async def press(self) -> UUID:
+        async with self.database.transaction() as session:
+            return await self.engine.start(session, new_run(uuid4()), 3)
+
+    async def cancel(self, run_id: UUID) -> bool:
+        async with self.database.transaction() as session:
+            return await self.engine.cancel(session, run_id, self.product.ended)
+
+    async def view(self, run_id: UUID) -> RunView:
+        async with self.database.transaction() as session:
+            found = await self.engine.run(session, run_id)
+        assert found is not None
+        return found
+
+    async def end_of(self, run_id: UUID) -> RunView:
+        async with asyncio.timeout(15):
+            while (found := await self.view(run_id)).ended_at is None:
+                await asyncio.sleep(0.05)
+        return found
+
+
+@pytest.fixture
+async def parts(engine_database: Database, engine_client: Engine, tmp_path: Path) -> AsyncIterator[Worker]:
+    """Everything wired; `launch` begins to take work."""
+    settings = EngineSettings(database_url=engine_database.url, openlinear_home=tmp_path)
+    product, sandbox = Product(), cast(Sandbox, AwaySandbox())
+    here = World(
+        settings=settings,
+        database=engine_database,
+        signals=Signals(engine_database.libpq_url),
+        sandbox=sandbox,
+        containers=Containers(engine_database, sandbox, settings),
+        agents={},
+        forge=cast(Forge, None),
+        product=cast(Any, product),
+    )
+    set_world(here)
+    listening = asyncio.create_task(here.signals.serve())
+    yield Worker(engine_database, engine_client, product, here)
+    product.gate.set()
+    listening.cancel()
+    await asyncio.to_thread(DBOS.destroy, workflow_completion_timeout_sec=0)
+    # DBOS lent the loop its threads and has just ended them; the next test wants some of its own.
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor())
+    set_world(None)
+
+
+async def test_a_refusal_is_the_reason_and_the_product_is_told(parts: Worker) -> None:
+    await launch(parts.here, "tests")
+    parts.product.gate.set()
+    run_id = await parts.press()
+    ended = await parts.end_of(run_id)
+    assert (ended.status, ended.error, ended.error_kind) == ("failed", "The remote is not there.", "remote")
+    assert parts.product.told == [run_id]
+
+
+async def test_text_that_no_database_keeps_is_no_obstacle(parts: Worker) -> None:
+    await launch(parts.here, "tests")
+    parts.product.refusal = RunError("The model said: \x00 and \ud800.", "invalid_request")
+    parts.product.gate.set()
+    ended = await parts.end_of(await parts.press())
+    assert (ended.status, ended.error) == ("failed", "The model said: ␀ and \ufffd.")
+
+
+async def test_a_sandbox_that_is_away_does_not_hide_the_end(parts: Worker) -> None:
+    await launch(parts.here, "tests")
+    parts.product.refusal = RunError("The agent died.", "agent_crash")
+    parts.product.gate.set()
+    ended = await parts.end_of(await parts.press())
+    assert (ended.status, ended.error) == ("failed", "The agent died.")
+
+
+async def test_a_bug_of_ours_ends_the_run_too(parts: Worker) -> None:
+    await launch(parts.here, "tests")
+    parts.product.refusal = cast(Any, ZeroDivisionError("in the middle of something"))
+    parts.product.gate.set()
+    ended = await parts.end_of(await parts.press())
+    assert (ended.status, ended.error_kind) == ("failed", "internal")
+    assert "ZeroDivisionError" not in (ended.error or "")
+
+
+async def test_an_outage_of_the_database_cancels_nothing(parts: Worker) -> None:
+    await launch(parts.here, "tests")
+    run_id = await parts.press()
+    await parts.product.reached.wait()
+    for _ in range(60):  # longer than the pause between two looks at the row
+        with psycopg.connect(parts.database.libpq_url, autocommit=True) as other:
+            other.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
+        await asyncio.sleep(0.05)
+    parts.product.gate.set()
+    ended = await parts.end_of(run_id)
+    assert (ended.status, ended.error) == ("failed", "The remote is not there.")
+
+
+async def test_cancel_stops_a_step_midway(parts: Worker) -> None:
+    await launch(parts.here, "tests")
+    run_id = await parts.press()
+    await parts.product.reached.wait()
+    assert await parts.cancel(run_id)
+    assert (await parts.end_of(run_id)).status == "cancelled"
+    assert not await parts.cancel(run_id), "there is nothing left to cancel"
+
+
+async def test_cancel_before_any_worker_came(parts: Worker) -> None:
+    run_id = await parts.press()
+    assert await parts.cancel(run_id)
+    assert (await parts.view(run_id)).status == "cancelled"
+    await launch(parts.here, "tests")
+    second = await parts.press()
+    parts.product.gate.set()
+    await parts.end_of(second)
+    assert (await parts.view(run_id)).status == "cancelled"
+    assert parts.product.told == [run_id, second], "each end is told once"
