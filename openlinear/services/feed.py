@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 from uuid import UUID
 
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, func, select
 from sqlmodel import col
 from sqlmodel.ext.asyncio.session import AsyncSession
 
@@ -42,10 +42,31 @@ async def news(session: AsyncSession, after: int, limit: int = 500) -> list[News
     `session` must be a `db.snapshot()`: two reads that see different moments would leave gaps.
     """
     events = await engine_client().news(session, after, limit)
-    changes: Sequence[Change] = ()
-    if not _without_gap(events, after):
-        query = select(Change).where(col(Change.id) > after).order_by(col(Change.id)).limit(limit)
-        changes = (await session.scalars(query)).all()
+    changes = [] if _without_gap(events, after) else await _changes(session, col(Change.id) > after, limit)
+    return await _merged(session, events, changes, limit)
+
+
+async def missed(session: AsyncSession, actor: Actor, after: int, limit: int = 500) -> list[News]:
+    """The same of this actor's projects and doings alone, for one who comes back.
+
+    Some of it may be for others' eyes: `viewers` decides, as ever.
+    """
+    projects = list(await session.scalars(select(col(Project.id)).where(visible_projects(actor))))
+    events = await engine_client().news_of(session, projects, after, limit)
+    own = col(Change.project_id).in_(projects) | (col(Change.user_id) == actor.id)
+    changes = await _changes(session, (col(Change.id) > after) & own, limit)
+    return await _merged(session, events, changes, limit)
+
+
+async def _changes(session: AsyncSession, wanted: ColumnElement[bool], limit: int) -> list[Change]:
+    query = select(Change).where(wanted).order_by(col(Change.id)).limit(limit)
+    return list(await session.scalars(query))
+
+
+async def _merged(
+    session: AsyncSession, events: Sequence[EventView], changes: Sequence[Change], limit: int
+) -> list[News]:
+    """These events and changes in their order, with who may see each."""
     project_ids = {event.project_id for event in events} | {c.project_id for c in changes if c.project_id}
     seen_by = await viewers_of(session, project_ids)
     runs = await _ended(session, events)

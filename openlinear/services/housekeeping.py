@@ -6,7 +6,8 @@ from sqlalchemy import delete, func, select
 from sqlmodel import col
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from openlinear.models import Attempt, AuthSession, Change
+from openlinear.engine_client import engine_client
+from openlinear.models import Attempt, AuthSession, Change, Task
 from openlinear.models.columns import now
 from openlinear.services import throttle
 
@@ -19,6 +20,7 @@ async def sweep(session: AsyncSession) -> None:
     alone = func.pg_try_advisory_xact_lock(func.hashtextextended("housekeeping", 0))
     if not await session.scalar(select(alone)):
         return
+    await engine_client().prune(session, select(col(Task.id)))
     over = col(AuthSession.revoked_at).is_not(None) | (col(AuthSession.expires_at) < now())
     await session.execute(delete(AuthSession).where(over))
     await session.execute(delete(Change).where(col(Change.changed_at) < now() - CHANGES_KEPT))

@@ -20,7 +20,7 @@ from openlinear import db
 from openlinear.adapters import product as engine_side
 from openlinear.api import events
 from openlinear.newsreader import NewsReader, news_reader
-from openlinear.services import accounts, execution, feed, news, tasks
+from openlinear.services import accounts, execution, feed, news, projects, tasks
 from openlinear.services.demo import create_demo
 from openlinear.services.tasks import TaskInput
 from openlinear.services.views import Actor, ProjectView, TaskView
@@ -222,6 +222,28 @@ async def test_who_comes_back_gets_what_they_missed_once(
         fresh = await make(ada, project)
         got = [(await following.event())[2]["taskId"] for _ in range(6)]
         assert got == [str(card.id) for card in [*missed, fresh]]
+
+
+async def test_who_comes_back_is_read_nothing_of_others(
+    served: str, ada: Actor, project: ProjectView, make_actor: MakeActor
+) -> None:
+    stranger = await make_actor("Bo")
+    async with db.transaction() as session:
+        theirs, cards = await create_demo(session, stranger)
+        run_id = await execution.execute(session, stranger, cards[0].id)
+    await act_out(run_id)
+    await make(stranger, theirs)
+    card = await make(ada, project)
+    async with db.transaction() as session:
+        await projects.delete_project(session, ada, project.id)
+    async with db.snapshot() as session:
+        read = await feed.missed(session, ada, 0)
+        assert {item.kind for item in await feed.missed(session, stranger, 0)} >= {"execution:log"}
+    assert [item.kind for item in read] == ["project:created", "task:created", "project:deleted"]
+    async with stream(served, await token_of(ada), after=0) as following:
+        told = [await following.event() for _ in range(3)]
+    assert [number for number, _, _ in told] == [item.id for item in read]
+    assert told[1][2]["taskId"] == str(card.id)
 
 
 async def test_a_stream_ends_with_its_login_and_others_go_on(

@@ -4,16 +4,17 @@ import asyncio
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import delete, select, update
 from sqlmodel import col
 
+from engine.models import Run, RunEvent
 from openlinear import db
 from openlinear.api.app import lifespan
-from openlinear.models import Attempt, AuthSession, Change
+from openlinear.models import Attempt, AuthSession, Change, Task
 from openlinear.models.columns import now
-from openlinear.services import accounts, housekeeping, news, throttle
+from openlinear.services import accounts, demo, execution, housekeeping, news, tasks, throttle
 from openlinear.services.views import Actor
-from tests.support.product import PASSWORD, MakeActor
+from tests.support.product import PASSWORD, MakeActor, Workerless
 
 pytestmark = pytest.mark.usefixtures("product")
 
@@ -48,6 +49,20 @@ async def test_one_process_at_a_time_clears_up_and_nobody_waits(ada: Actor) -> N
             await housekeeping.sweep(second)
             assert len(list(await second.scalars(select(col(Attempt.id))))) == 1
     assert await kept(Attempt) == 0
+
+
+async def test_runs_of_deleted_tasks_go_once_they_have_ended(product: Workerless, ada: Actor) -> None:
+    async with db.transaction() as session:
+        _, cards = await demo.create_demo(session, ada)
+        ended, gone, running = [await execution.execute(session, ada, card.id) for card in cards]
+        await session.execute(update(Run).where(col(Run.id).in_([ended, gone])).values(ended_at=now()))
+        session.add(RunEvent(run_id=gone, seq=1, kind="text", part="t"))
+        await tasks.delete_task(session, ada, cards[1].id)
+    async with db.transaction() as session:
+        await session.execute(delete(Task).where(col(Task.id) == cards[2].id))  # its run still has to end
+        await housekeeping.sweep(session)
+        assert set(await session.scalars(select(col(Run.id)))) == {ended, running}
+        assert not await product.log(session, gone)
 
 
 async def kept(table: type[AuthSession] | type[Change] | type[Attempt]) -> int:

@@ -10,7 +10,7 @@ import pytest
 
 from engine.client import EventView
 from openlinear import live
-from openlinear.live import RING, Hub, LiveState, LogState
+from openlinear.live import FEW, RING, Hub, LiveState, LogState
 from openlinear.services.feed import News
 from openlinear.services.views import Actor
 from tests.support.live import Namespace
@@ -97,14 +97,18 @@ async def test_a_connection_that_ends_gives_up_its_seat(hub: Hub, namespace: Nam
     assert (hub._seats, hub._pending) == ({}, {})
 
 
-async def test_every_line_travels_once_and_only_the_latest_progress(hub: Hub, namespace: Namespace) -> None:
+@pytest.mark.parametrize("count", [5, FEW + 1])
+async def test_every_line_travels_once_and_of_much_progress_only_the_latest(
+    hub: Hub, namespace: Namespace, count: int
+) -> None:
     ada = person()
     await hub.join("s1", ada, PROJECT, TASK)
-    await follow(hub, *[event(n, {ada.id}, "tool", f"step {n}", "running") for n in range(1, 6)])
+    await follow(hub, *[event(n, {ada.id}, "tool", f"step {n}", "running") for n in range(1, count + 1)])
     lines = [value[f"e:{n}"]["message"] for n, value in enumerate(namespace.values(LOG), start=1)]
-    assert lines == [f"step {n}" for n in range(1, 6)]
-    (progress,) = namespace.values(LIVE)
-    assert progress[f"p:{TASK}"] == {"n": 5, "run": str(RUN), "line": {"message": "step 5"}}
+    assert lines == [f"step {n}" for n in range(1, count + 1)]
+    progress = namespace.values(LIVE)
+    assert len(progress) == (count if count <= FEW else 1)
+    assert progress[-1][f"p:{TASK}"] == {"n": count, "run": str(RUN), "line": {"message": f"step {count}"}}
     assert {room for room, _ in namespace.sent} == {f"room:{PROJECT}", f"room:{TASK}"}
 
 
