@@ -12,7 +12,7 @@ import json
 import logging
 import time
 from collections.abc import AsyncIterator, Iterable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 from uuid import UUID
 
@@ -23,10 +23,11 @@ from openlinear import db
 from openlinear.components.cards import card_of, plain, progress_of
 from openlinear.engine_client import engine_client
 from openlinear.newsreader import NewsReader, news_reader
-from openlinear.services import accounts, tasks
+from openlinear.services import accounts, boards, tasks
 from openlinear.services.errors import NotFound
 from openlinear.services.feed import News
 from openlinear.services.views import Actor, LogEntry
+from openlinear.vitals import Vitals, monitor
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +47,7 @@ SHOWN = 20_000
 """Characters of a tool's input or output that a page shows."""
 RING = 64
 """Log lines reuse this many keys; a browser that missed some asks for them."""
+EVERYBODY = "everybody"
 
 
 class LiveState(rx.State):
@@ -110,6 +112,14 @@ class Hub:
     async def put_back(self, sid: str, task_id: str) -> None:
         """A move was refused: the page forgets that it showed the card as moved."""
         await self._send(sid, LiveState, {f"o:{task_id}": None})
+
+    async def welcome(self, sid: str) -> None:
+        """A connection of somebody who is signed in: it is told how the engine is."""
+        with contextlib.suppress(KeyError, ValueError):  # the connection ended meanwhile
+            await self._namespace.enter_room(sid, EVERYBODY)
+
+    async def tell(self, vitals: Vitals) -> None:
+        await self._send(EVERYBODY, LiveState, {"vitals": asdict(vitals)})
 
     @property
     def _namespace(self) -> Any:
@@ -248,6 +258,18 @@ class Hub:
                         view = await tasks.task(session, seat.actor, task_id)
                         card = card if view.archived else plain(card_of(view))
             await self._send(_room(project_id), LiveState, {f"c:{task_id}": {"n": item.id, **card}})
+        await self._send_counts(project_id, changed.values())
+
+    async def _send_counts(self, project_id: UUID, changed: Iterable[News]) -> None:
+        """A browser that has not loaded a card cannot know which column it has left."""
+        seat = next((seat for seat in self._seats.values() if seat.project_id == project_id), None)
+        number = max((item.id for item in changed), default=0)
+        if seat is None or not number:
+            return
+        async with db.transaction() as session:
+            counts = await boards.counts(session, seat.actor, project_id)
+        value = {"n": number, "project": str(project_id), **counts}
+        await self._send(_room(project_id), LiveState, {"counts": value})
 
     async def _send(self, room: str, state: type[rx.State], values: dict[str, Any]) -> None:
         delta = {state.get_full_name(): values}
@@ -261,7 +283,9 @@ hub = Hub()
 async def live(app: rx.App) -> AsyncIterator[None]:
     """Follow the news while the app serves."""
     hub.attach(app)
-    at_work = [asyncio.create_task(work) for work in (hub.follow(news_reader()), hub.watch_logins())]
+    monitor.tell = hub.tell
+    works = (hub.follow(news_reader()), hub.watch_logins(), monitor.watch())
+    at_work = [asyncio.create_task(work) for work in works]
     try:
         yield
     finally:

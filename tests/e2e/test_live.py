@@ -99,7 +99,7 @@ async def test_what_an_agent_writes_is_inert(arrive: Arrive, scribe: Scribe) -> 
     run_id = await scribe.run_of(task_id)
     await page.locator(f"[data-card='{task_id}'] .card-link").click()
     await scribe.write(run_id, Entry("text", "t1", "0", HOSTILE), status="executing")
-    prose = page.locator(".prose")
+    prose = page.locator(".conversation > .prose")
     await expect(prose).to_contain_text("fine")
     assert await prose.locator("img, script, svg, iframe").count() == 0
     hrefs = await prose.locator("a").evaluate_all("links => links.map(a => a.getAttribute('href'))")

@@ -37,9 +37,9 @@ class Scribe:
         entry = Entry("tool", part, "running", line, details={"tool": "bash", "input": {"command": line}})
         await self.write(run_id, entry, status="executing", message=line, progress=progress)
 
-    async def asks(self, run_id: UUID, text: str) -> UUID:
+    async def asks(self, run_id: UUID, text: str, kind: str = "permission", **details: Any) -> UUID:
         async with self.database.transaction() as session:
-            ask = Ask(run_id=run_id, part="ask", kind="permission", text=text, details={"ask": "permission"})
+            ask = Ask(run_id=run_id, part="ask", kind=kind, text=text, details={"ask": kind, **details})
             session.add(ask)
         await self.write(run_id, Entry("ask", "ask", message=text), status="waiting", message=text)
         return ask.id

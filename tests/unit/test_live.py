@@ -3,6 +3,7 @@
 import asyncio
 from datetime import UTC, datetime
 from types import SimpleNamespace
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
@@ -109,6 +110,26 @@ async def test_every_line_travels_once_and_of_much_progress_only_the_latest(
     assert len(progress) == (count if count <= FEW else 1)
     assert progress[-1][f"p:{TASK}"] == {"n": count, "run": str(RUN), "line": {"message": f"step {count}"}}
     assert {room for room, _ in namespace.sent} == {f"room:{PROJECT}", f"room:{TASK}"}
+
+
+async def test_what_comes_while_another_is_sent_is_sent_too(
+    hub: Hub, namespace: Namespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ada = person()
+    await hub.join("s1", ada, PROJECT, TASK)
+    sending, emit = asyncio.Event(), namespace.emit
+
+    async def slowly(name: str, update: Any, room: str) -> None:
+        sending.set()
+        await asyncio.sleep(2 * live.BEAT)
+        await emit(name, update, room)
+
+    monkeypatch.setattr(namespace, "emit", slowly)
+    await hub._take(event(1, {ada.id}))
+    await sending.wait()
+    await hub._take(event(2, {ada.id}))
+    await asyncio.sleep(8 * live.BEAT)
+    assert [key for value in namespace.values(LOG) for key in value if key.startswith("e:")] == ["e:1", "e:2"]
 
 
 async def test_lines_go_to_nobody_who_has_not_opened_the_task(hub: Hub, namespace: Namespace) -> None:
