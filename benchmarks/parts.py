@@ -29,10 +29,10 @@ def folder(name: str) -> Iterator[Path]:
 
 
 @contextmanager
-def database() -> Iterator[str]:
+def database(**options: str) -> Iterator[str]:
     """URL of a fresh, migrated database, as the product embeds it: no corner is cut for speed."""
     with folder("pg") as home:
-        server = EmbeddedPostgres(home)
+        server = EmbeddedPostgres(home, options)
         try:
             url = server.start()
             migrate(url)
