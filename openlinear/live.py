@@ -23,7 +23,7 @@ from openlinear import db
 from openlinear.components.cards import card_of, plain, progress_of
 from openlinear.engine_client import engine_client
 from openlinear.newsreader import NewsReader, news_reader
-from openlinear.services import tasks
+from openlinear.services import accounts, tasks
 from openlinear.services.errors import NotFound
 from openlinear.services.feed import News
 from openlinear.services.views import Actor, LogEntry
@@ -38,6 +38,10 @@ ROWS_EVERY = 1.0
 """How often the progress of running tasks is read from their rows, in seconds."""
 FRAME = 900
 """A log line over this many bytes is announced, and fetched by who reads it."""
+LOGINS_EVERY = 30.0
+"""How often the logins of open pages are checked, in seconds."""
+AGAIN = 1.0
+"""Seconds until live updates begin anew after an error."""
 SHOWN = 20_000
 """Characters of a tool's input or output that a page shows."""
 RING = 64
@@ -88,10 +92,12 @@ class Hub:
     async def join(self, sid: str, actor: Actor, project_id: UUID, task_id: UUID | None) -> None:
         """Seat a connection, whose permission the caller has checked, and give up its former seat."""
         await self.leave(sid)
+        try:
+            for room in filter(None, (project_id, task_id)):
+                await self._namespace.enter_room(sid, _room(room))
+        except (KeyError, ValueError):  # the connection ended meanwhile: a seat would never be given up
+            return
         self._seats[sid] = Seat(actor, project_id, task_id)
-        await self._namespace.enter_room(sid, _room(project_id))
-        if task_id is not None:
-            await self._namespace.enter_room(sid, _room(task_id))
 
     async def leave(self, sid: str) -> None:
         seat = self._seats.pop(sid, None)
@@ -112,19 +118,34 @@ class Hub:
         return self._app.event_namespace
 
     def attach(self, app: rx.App) -> None:
+        """Work on this app's connections, and give up the seats of those that end."""
         self._app = app
+        namespace = self._namespace
+        passed_on = namespace.on_disconnect
+
+        def ended(sid: str) -> Any:
+            self._seats.pop(sid, None)
+            return passed_on(sid)
+
+        namespace.on_disconnect = ended
 
     # -- following ------------------------------------------------------------------------------
 
     async def follow(self, reader: NewsReader) -> None:
         """Pass on news until cancelled. Where some were missed, the pages read their boards again."""
+        began = False
         while True:
-            async with reader.subscribe() as batches:
-                async for batch in batches:
-                    for item in batch:
-                        await self._take(item)
-            for sid in list(self._seats):
-                await self._send(sid, LiveState, {"behind": time.monotonic_ns()})
+            try:
+                async with reader.subscribe() as batches:
+                    for sid in list(self._seats) if began else ():
+                        await self._send(sid, LiveState, {"behind": time.monotonic_ns()})
+                    began = True
+                    async for batch in batches:
+                        for item in batch:
+                            await self._take(item)
+            except Exception:
+                log.exception("Live updates broke off; they begin anew")
+                await asyncio.sleep(AGAIN)
 
     async def _take(self, item: News) -> None:
         if item.kind == "session:ended":
@@ -149,6 +170,19 @@ class Hub:
             if str(seat.actor.session_id) == session_id:
                 await self.leave(sid)
                 await self._send(sid, LiveState, {"ended": True})
+
+    async def watch_logins(self) -> None:
+        """End the seats of logins that ran out, until cancelled: time makes no news."""
+        while True:
+            await asyncio.sleep(LOGINS_EVERY)
+            logins = {seat.actor.session_id for seat in self._seats.values()}
+            try:
+                async with db.transaction() as session:
+                    over = await accounts.over(session, logins) if logins else ()
+                for login in over:
+                    await self._end(str(login))
+            except Exception:
+                log.exception("The logins of open pages could not be checked")
 
     # -- sending --------------------------------------------------------------------------------
 
@@ -227,13 +261,13 @@ hub = Hub()
 async def live(app: rx.App) -> AsyncIterator[None]:
     """Follow the news while the app serves."""
     hub.attach(app)
-    following = asyncio.create_task(hub.follow(news_reader()))
+    at_work = [asyncio.create_task(work) for work in (hub.follow(news_reader()), hub.watch_logins())]
     try:
         yield
     finally:
-        following.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await following
+        for task in at_work:
+            task.cancel()
+        await asyncio.gather(*at_work, return_exceptions=True)
 
 
 def entry_of(run_id: UUID, entry: LogEntry | Any) -> dict[str, Any]:

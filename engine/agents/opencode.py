@@ -147,6 +147,10 @@ class OpenCode:
         async with Server(box, session.directory) as server:
             await server.post(f"/session/{session.id}/abort")
 
+    async def close(self, box: Box, session: Session) -> None:
+        async with Server(box, session.directory) as server:
+            await server.post("/instance/dispose")
+
 
 def _identifier(session: Session, message_id: str) -> str:
     """The caller's id as one of OpenCode's: unique over all its sessions, and low.

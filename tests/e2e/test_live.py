@@ -132,6 +132,27 @@ async def test_a_long_line_and_a_lost_connection_lose_nothing(arrive: Arrive, sc
     assert len(routes) > 1
 
 
+async def test_other_pages_are_sent_nothing_of_the_board_and_coming_back_shows_all(
+    arrive: Arrive, scribe: Scribe
+) -> None:
+    ada = await arrive()
+    page = await demo(ada)
+    task_id = await execute(page)
+    run_id = await scribe.run_of(task_id)
+    second = await ada.again()
+    await second.page.goto(page.url)
+    card = f"[data-card='{task_id}']"
+    for place, title in (("/settings", "Settings"), ("/projects", "Projects")):
+        await page.locator(f".sidebar a[href^='{place}']").first.click()
+        await expect(page.get_by_role("heading", name=title, exact=True)).to_be_visible()
+        ada.frames.clear()
+        await scribe.works(run_id, f"while at {title}", title)
+        await expect(second.page.locator(card)).to_contain_text(f"while at {title}")
+        assert not any(f"while at {title}" in frame for frame in ada.frames)
+        await page.locator(".sidebar .nav-row", has_text="Demo shop").click()
+        await expect(page.locator(card)).to_contain_text(f"while at {title}")
+
+
 async def knock(site: Site, origin: str) -> int:
     """The status of the answer to a websocket's handshake with this `Origin`."""
     address = urlsplit(site.url)

@@ -15,7 +15,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from engine.client import EventView
 from engine.db import Database
 from engine.models import Run, now
-from engine.record import Entry, Recorder
+from engine.record import Entry, Recorder, append
 from openlinear import db
 from openlinear.adapters import product as engine_side
 from openlinear.api import events
@@ -170,7 +170,7 @@ async def act_out(run_id: UUID) -> None:
         run.status, run.outcome, run.pr_url, run.ended_at = "done", "pull_request", "https://x/pr/1", now()
         await session.flush()
         await engine_side().ended(session, run_id)
-        await recorder.append(session, run, [Entry("status", "ended", message="Done")])
+        await append(session, run, [Entry("status", "ended", message="Done")])
     await database.close()
 
 

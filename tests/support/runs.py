@@ -11,7 +11,7 @@ from sqlmodel import col
 
 from engine.db import Database
 from engine.models import Ask, Run, RunDiff
-from engine.record import Entry, Recorder
+from engine.record import Entry, Recorder, append
 from openlinear.services import execution
 from tests.support.browser import Site
 
@@ -59,7 +59,7 @@ class Scribe:
             for name, value in columns.items():
                 setattr(run, name, value)
             await session.flush()
-            await recorder.append(session, run, [Entry("status", "ended", message="Done")])
+            await append(session, run, [Entry("status", "ended", message="Done")])
             await execution.ended(session, run_id)  # type: ignore[arg-type]
 
 

@@ -3,7 +3,6 @@
 import asyncio
 from datetime import UTC, datetime
 from types import SimpleNamespace
-from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
@@ -13,30 +12,10 @@ from openlinear import live
 from openlinear.live import RING, Hub, LiveState, LogState
 from openlinear.services.feed import News
 from openlinear.services.views import Actor
+from tests.support.live import Namespace
 
 PROJECT, TASK, RUN = uuid4(), uuid4(), uuid4()
 LIVE, LOG = LiveState.get_full_name(), LogState.get_full_name()
-
-
-class Namespace:
-    """Reflex's event namespace, as far as the hub uses it."""
-
-    def __init__(self) -> None:
-        self.rooms: dict[str, set[str]] = {}
-        self.sent: list[tuple[str, dict[str, Any]]] = []
-
-    async def enter_room(self, sid: str, room: str) -> None:
-        self.rooms.setdefault(sid, set()).add(room)
-
-    async def leave_room(self, sid: str, room: str) -> None:
-        self.rooms[sid].discard(room)
-
-    async def emit(self, name: str, update: Any, room: str) -> None:
-        assert name == "event"
-        self.sent.append((room, update.delta))
-
-    def values(self, state: str) -> list[dict[str, Any]]:
-        return [delta[state] for _, delta in self.sent if state in delta]
 
 
 @pytest.fixture
@@ -53,10 +32,14 @@ def hub(namespace: Namespace, monkeypatch: pytest.MonkeyPatch) -> Hub:
 
 
 class Reader:
-    """A news reader with one batch; then it is silent."""
+    """A news reader with one batch, and more when it is handed some; else it is silent."""
 
     def __init__(self, *batch: News) -> None:
-        self.batch = list(batch)
+        self.batches: asyncio.Queue[list[News]] = asyncio.Queue()
+        self.hand(*batch)
+
+    def hand(self, *batch: News) -> None:
+        self.batches.put_nowait(list(batch))
 
     def subscribe(self) -> "Reader":
         return self
@@ -70,10 +53,7 @@ class Reader:
         return self
 
     async def __anext__(self) -> list[News]:
-        if not self.batch:
-            await asyncio.Event().wait()
-        batch, self.batch = self.batch, []
-        return batch
+        return await self.batches.get()
 
 
 async def follow(hub: Hub, *news: News) -> None:
@@ -103,6 +83,17 @@ async def test_a_seat_is_in_its_rooms_and_gives_up_the_former(hub: Hub, namespac
     await hub.leave("s1")
     await hub.leave("s1")
     assert namespace.rooms["s1"] == set()
+
+
+async def test_a_connection_that_ends_gives_up_its_seat(hub: Hub, namespace: Namespace) -> None:
+    ada = person()
+    await hub.join("s1", ada, PROJECT, TASK)
+    await namespace.trigger_event("disconnect", "s1", "transport close")
+    assert namespace.gone == ["s1"], "Reflex was not told"
+    await hub.join("s1", ada, PROJECT, TASK)  # its handler was still under way
+    await follow(hub, event(1, {ada.id}, "tool", "step 1", "running"))
+    assert namespace.sent == []
+    assert (hub._seats, hub._pending) == ({}, {})
 
 
 async def test_every_line_travels_once_and_only_the_latest_progress(hub: Hub, namespace: Namespace) -> None:
@@ -138,6 +129,27 @@ async def test_who_may_no_longer_see_it_leaves_before_the_update(hub: Hub, names
     await follow(hub, event(1, {ada.id}))
     assert namespace.rooms["bob"] == set()
     assert namespace.rooms["ada"] == {f"room:{PROJECT}", f"room:{TASK}"}
+
+
+async def test_news_that_nobody_understands_does_not_end_the_others(
+    hub: Hub, namespace: Namespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The pages read their boards again, and the next news arrives as ever."""
+    monkeypatch.setattr(live, "AGAIN", 0.0)
+    ada = person()
+    await hub.join("s1", ada, PROJECT, TASK)
+    odd = News(
+        1, "execution:progress", PROJECT, TASK, None, {}, frozenset({ada.id}), event(1, {ada.id}).event
+    )
+    reader = Reader(odd)
+    task = asyncio.create_task(hub.follow(reader))  # type: ignore[arg-type]
+    async with asyncio.timeout(5):
+        while not any("behind" in value for value in namespace.values(LIVE)):
+            await asyncio.sleep(0.01)
+    reader.hand(event(2, {ada.id}))
+    await asyncio.sleep(3 * live.BEAT)
+    task.cancel()
+    assert "e:2" in namespace.values(LOG)[-1]
 
 
 async def test_the_end_of_a_login_empties_its_seats_and_no_others(hub: Hub, namespace: Namespace) -> None:
