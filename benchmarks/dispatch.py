@@ -120,7 +120,7 @@ def _first(ours: Way, inside: Inside) -> Way:
     """As ours, without the files that ended runs of the project left."""
 
     async def once(marker: str) -> float:
-        await inside.sh('rm -rf "$1"', str(inside.box.repos / ".spares"))
+        await inside.put_aside(str(inside.box.repos / ".spares"))
         return await ours(marker)
 
     return once
@@ -142,7 +142,8 @@ async def _bare_scripts(stack: Stack, inside: Inside, arrivals: Arrivals, git_po
             session = await _prompt(agent, tree, f"Say done {prompt}")
             arrived = await arrivals.of(marker)
             await _idle(agent, tree, session)
-            await inside.sh('rm -rf "$1"; git -C "$2" worktree prune', tree, bare)
+            await inside.put_aside(tree)
+            await inside.sh('git -C "$1" worktree prune', bare)
             return arrived - began
 
         return once

@@ -22,7 +22,7 @@ from tests.support.localsandbox import LocalSandbox
 REPEATS = 20
 PROJECT = uuid.UUID(int=1)
 ADD = 'git -C "$1" worktree add --quiet --detach "$2" main'
-REMOVE = 'rm -rf "$2" && git -C "$1" worktree prune'
+PRUNE = 'git -C "$1" worktree prune'
 
 
 async def measure() -> Figures:
@@ -68,12 +68,14 @@ async def _compare(where: str, inside: Inside, mirror: Mirror, objects: Path, ba
     first, following = Series(f"first, {where}", []), Series(f"next, {where}", [])
     floor = Series(f"git worktree add, {where}", [])
     for number in range(REPEATS + 1):
-        await inside.sh('rm -rf "$1"', spares)
+        if number:
+            await inside.put_aside(spares)
         taken = [await _make(inside, base), await _make(inside, base)]
         watch = Watch()
         await inside.sh(ADD, bare, tree)
         taken.append(watch.seconds)
-        await inside.sh(REMOVE, bare, tree)
+        await inside.put_aside(tree)
+        await inside.sh(PRUNE, bare)
         for series, seconds in zip((first, following, floor), taken, strict=True):
             if number:
                 series.seconds.append(seconds)
