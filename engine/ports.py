@@ -183,6 +183,9 @@ class Agent(Protocol):
 
     async def abort(self, box: Box, session: Session) -> None: ...
 
+    async def close(self, box: Box, session: Session) -> None:
+        """The run is over: let go of what is held in memory for it. No error where the agent is gone."""
+
 
 # -- forge ------------------------------------------------------------------------------------
 

@@ -235,6 +235,9 @@ async def _tidy(here: World, run: Run, recorder: Recorder) -> None:
             async with asyncio.timeout(TIDY_SECONDS):
                 box = await _box(here, run, recorder)
                 await here.sandbox.stop_run(box, run.id)
+                if run.session_id is not None:
+                    session = Session(run.session_id, box.repos / str(run.id))
+                    await here.agents[run.agent].close(box, session)
                 await workspace.remove(here.sandbox, box, run.id, project_id=run.project_id)
     except Exception as error:
         log.warning("run %s: its workspace could not be removed: %s", run.id, error)
