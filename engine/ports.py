@@ -187,7 +187,7 @@ class Agent(Protocol):
     async def abort(self, box: Box, session: Session) -> None: ...
 
     async def close(self, box: Box, session: Session) -> None:
-        """The run is over: let go of what the agent's server holds in memory for its folder."""
+        """The run is over: let go of what is held in memory for it. No error where the agent is gone."""
 
 
 # -- forge ------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ event stream, which has no replay, is joined first and then completed from what 
 import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import quote
@@ -148,8 +149,9 @@ class OpenCode:
             await server.post(f"/session/{session.id}/abort")
 
     async def close(self, box: Box, session: Session) -> None:
-        async with Server(box, session.directory) as server:
-            await server.post("/instance/dispose")
+        with suppress(RunError):  # a server that is gone holds nothing
+            async with Server(box, session.directory) as server:
+                await server.post("/instance/dispose")
 
 
 def _identifier(session: Session, message_id: str) -> str:
