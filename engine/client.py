@@ -145,7 +145,7 @@ class RemoteFound:
 class Health:
     workers: int
     sandbox: str
-    """`docker`, `process`, or empty when no worker lives."""
+    """`docker`, `process`, `bare` (processes without isolation), or empty when no worker lives."""
     trouble: str | None
     """Why agents cannot run now, with the cure."""
 

@@ -18,6 +18,12 @@ log = logging.getLogger(__name__)
 LOOK_EVERY = 15.0
 """Seconds between two looks when nobody opens a page."""
 
+HINTS = {
+    "process": "Agents run on this machine without a container.",
+    "bare": "Agents run on this machine without any isolation.",
+}
+"""What one should know of each way to run agents but the usual one."""
+
 
 @dataclass(frozen=True)
 class Vitals:
@@ -64,9 +70,7 @@ def said(health: Health) -> Vitals:
         )
     if health.trouble:
         return Vitals(health.trouble, at=at)
-    if health.sandbox == "process":
-        return Vitals(hint="Agents run on this machine without a container.", at=at)
-    return Vitals(at=at)
+    return Vitals(hint=HINTS.get(health.sandbox, ""), at=at)
 
 
 monitor = Monitor()

@@ -13,7 +13,7 @@ from openlinear.components.notice import NoticeState, notice
 from openlinear.live import LiveState, hub
 from openlinear.pages.panel import task_panel
 from openlinear.pages.task import PanelState
-from openlinear.services import boards, execution, feed, tasks
+from openlinear.services import boards, execution, feed, providers, tasks
 from openlinear.services.errors import NotFound, ServiceError
 from openlinear.services.views import BoardView
 
@@ -31,7 +31,8 @@ class BoardState(Personal, rx.State):
 
     project_id: str = ""
     name: str = ""
-    demo: bool = False
+    demo_model: str = ""
+    """Which model does the tasks of a demo project; empty for any other project."""
     todo: list[Card] = []
     in_progress: list[Card] = []
     done: list[Card] = []
@@ -71,7 +72,10 @@ class BoardState(Personal, rx.State):
                 return
             await hub.join(sid, actor, wanted, task)
             if not known:
-                self._show(await boards.board(session, actor, wanted))
+                board = await boards.board(session, actor, wanted)
+                self._show(board)
+                if board.project.demo:
+                    self.demo_model = await providers.default_model(session, actor, demo=True)
                 self._sid = sid
 
     @rx.event
@@ -148,12 +152,12 @@ class BoardState(Personal, rx.State):
         said.text = ""
 
     def _clear(self) -> None:
-        self.project_id, self.name, self.demo, self.missing = "", "", False, False
+        self.project_id, self.name, self.demo_model, self.missing = "", "", "", False
         self.todo, self.in_progress, self.done, self.cancelled = [], [], [], []
         self.counts, self.cursors, self.news, self._sid, self.add_error = {}, {}, 0, "", ""
 
     def _show(self, board: BoardView) -> None:
-        self.project_id, self.name, self.demo = str(board.project.id), board.project.name, board.project.demo
+        self.project_id, self.name = str(board.project.id), board.project.name
         for status in ("todo", "in_progress", "done", "cancelled"):
             setattr(self, status, [card_of(task) for task in board.columns.get(status, ())])
         self.counts, self.news = dict(board.counts), board.news_id
@@ -244,7 +248,7 @@ def _topbar() -> rx.Component:
     return rx.el.header(
         shell.unfold_button(),
         rx.el.h1(BoardState.name),
-        rx.cond(BoardState.demo, shell.demo_tag()),
+        rx.cond(BoardState.demo_model != "", rx.el.span(BoardState.demo_model, class_name="tag-demo")),
         rx.cond(
             running > 0,
             rx.el.span(running, " running", class_name="num state running optional"),
@@ -279,7 +283,6 @@ def board_page() -> rx.Component:
             ),
             task_panel(
                 BoardState.project_id,
-                BoardState.demo,
                 BoardState.execute,
                 BoardState.cancel,
                 BoardState.remove,

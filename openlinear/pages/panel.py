@@ -25,9 +25,7 @@ LIVE = LiveState.get_full_name()
 LOG = LogState.get_full_name()
 
 
-def task_panel(
-    project_id: rx.Var[str], demo: rx.Var[bool], execute: Any, cancel: Any, remove: Any
-) -> rx.Component:
+def task_panel(project_id: rx.Var[str], execute: Any, cancel: Any, remove: Any) -> rx.Component:
     """The panel, when a task is open. Handlers take the task's id, `remove` its identifier as well."""
     return rx.cond(
         PanelState.task_id != "",
@@ -49,7 +47,7 @@ def task_panel(
                     rx.fragment(
                         _head(project_id, execute, cancel, remove),
                         _tabs(),
-                        _body(demo),
+                        _body(),
                         ui.Stale.create(panel_name=PANEL, live_name=LIVE, on_stale=PanelState.refresh),
                     ),
                     _bones(),
@@ -188,7 +186,7 @@ def _tabs() -> rx.Component:
     )
 
 
-def _body(demo: rx.Var[bool]) -> rx.Component:
+def _body() -> rx.Component:
     feed_props = {"panel_name": PANEL, "log_name": LOG, "on_gap": PanelState.more_log}
     quiet = rx.cond(
         PanelState.run_id == "",
@@ -208,9 +206,7 @@ def _body(demo: rx.Var[bool]) -> rx.Component:
             ("log", ui.Log.create(empty="No log yet. Execute the task to fill it.", **feed_props)),
             rx.fragment(
                 rx.foreach(PanelState.asks, _ask),
-                ui.Conversation.create(
-                    _details(demo), empty=quiet, follow=_live_card().run.open, **feed_props
-                ),
+                ui.Conversation.create(_details(), empty=quiet, follow=_live_card().run.open, **feed_props),
             ),
         ),
         class_name="panel-body",
@@ -228,7 +224,7 @@ def _choice(label: str, value: Any, options: tuple[tuple[str, str], ...], on_cha
     )
 
 
-def _details(demo: rx.Var[bool]) -> rx.Component:
+def _details() -> rx.Component:
     card = _live_card()
     return rx.el.div(
         ui.Description.create(
@@ -243,7 +239,14 @@ def _details(demo: rx.Var[bool]) -> rx.Component:
             _choice("Status", card.status, STATUSES, PanelState.set_status),
             _choice("Priority", card.priority, PRIORITIES, PanelState.set_priority),
             rx.el.select(
-                rx.el.option(rx.cond(demo, "Demo model, scripted", "Default model"), value=""),
+                rx.el.option(
+                    rx.cond(
+                        PanelState.default_model != "",
+                        "Default: " + PanelState.default_model,
+                        "No model connected",
+                    ),
+                    value="",
+                ),
                 rx.foreach(PanelState.models, lambda name: rx.el.option(name, value=name)),
                 value=PanelState.model,
                 on_change=lambda name: PanelState.set_model(PanelState.task_id, name),

@@ -11,7 +11,7 @@ import reflex as rx
 from openlinear.components.acting import Personal, an_id
 from openlinear.components.cards import Card, card_of
 from openlinear.live import entry_of
-from openlinear.services import execution, feed, labels, providers, tasks
+from openlinear.services import execution, feed, labels, projects, providers, tasks
 from openlinear.services.errors import NotFound
 from openlinear.services.views import AskView, TaskView
 
@@ -71,6 +71,7 @@ class PanelState(Personal, rx.State):
     error: str = ""
     tags: list[Tag] = []
     models: list[str] = []
+    default_model: str = ""
     asks: list[Ask] = []
     run_id: str = ""
     entries: list[dict[str, Any]] = []
@@ -106,7 +107,9 @@ class PanelState(Personal, rx.State):
                     Tag(str(one.id), one.name, one.color, any(one.id == worn.id for worn in task.labels))
                     for one in await labels.list_labels(session, actor)
                 ]
-                self.models = await providers.model_choices(session, actor)
+                demo = (await projects.get_project(session, actor, task.project_id)).demo
+                self.models = await providers.model_choices(session, actor, demo=demo)
+                self.default_model = await providers.default_model(session, actor, demo=demo)
                 self.asks = [_ask(ask) for ask in await execution.asks(session, actor, ident)]
                 self.patch = (await execution.diff(session, actor, ident)).patch
                 self._show(task, seen)

@@ -26,6 +26,7 @@ KNOWN: dict[str, tuple[str, tuple[str, ...]]] = {
 NO_MODEL = "Connect a model provider under Settings first."
 PROVIDER_ID = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 DEMO_PROVIDER = DEMO_MODEL.partition("/")[0]
+DEMO_NAME = "Demo model, scripted"
 KEY_LIMIT = 4096
 MOST_MODELS = 200
 
@@ -87,6 +88,12 @@ async def model_choices(session: AsyncSession, actor: Actor, *, demo: bool = Fal
         for model in provider.models
     ]
     return [*connected, DEMO_MODEL] if demo else connected
+
+
+async def default_model(session: AsyncSession, actor: Actor, *, demo: bool) -> str:
+    """What does a task that names no model, as a person reads it; empty when nothing is connected."""
+    choices = await model_choices(session, actor, demo=demo)
+    return "" if not choices else DEMO_NAME if choices[0] == DEMO_MODEL else choices[0]
 
 
 async def model_for(session: AsyncSession, actor: Actor, wanted: str, *, demo: bool) -> str:

@@ -33,8 +33,8 @@ from tests.support.postgres import _fresh
 from tests.support.sandbox import clean
 
 Json = dict[str, Any]
-IDLE_SECONDS = 8
-TOTAL_SECONDS = 60
+IDLE_SECONDS = 20
+TOTAL_SECONDS = 120
 RETRY_LIMIT = 2
 
 

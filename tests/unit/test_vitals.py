@@ -20,6 +20,7 @@ WELL, AWAY = Health(1, "docker", None), Health(0, "", None)
         (AWAY, "No engine is running, so tasks wait in the queue. Start one with `openlinear up`.", ""),
         (Health(1, "docker", "Start Docker."), "Start Docker.", ""),
         (Health(1, "process", None), "", "without a container"),
+        (Health(1, "bare", None), "", "without any isolation"),
     ],
 )
 def test_one_line_at_most(health: Health, trouble: str, hint: str) -> None:
