@@ -10,9 +10,8 @@ from pathlib import Path
 
 import docker
 
-from engine.ports import Box
+from engine.ports import Box, Sandbox
 from engine.sandbox import container as spec
-from engine.sandbox.docker import DockerSandbox
 from engine.sandbox.image import ensure_image
 from engine.settings import EngineSettings
 from openlinear.embedded import EmbeddedPostgres
@@ -30,10 +29,10 @@ def folder(name: str) -> Iterator[Path]:
 
 
 @contextmanager
-def database() -> Iterator[str]:
+def database(**options: str) -> Iterator[str]:
     """URL of a fresh, migrated database, as the product embeds it: no corner is cut for speed."""
     with folder("pg") as home:
-        server = EmbeddedPostgres(home)
+        server = EmbeddedPostgres(home, options)
         try:
             url = server.start()
             migrate(url)
@@ -54,9 +53,9 @@ async def quiet(_: str) -> None:
 
 @dataclass(frozen=True)
 class Inside:
-    """Commands inside a user's container, as a bare script would run them."""
+    """Commands inside a user's sandbox, as a bare script would run them."""
 
-    sandbox: DockerSandbox
+    sandbox: Sandbox
     box: Box
 
     async def sh(self, script: str, *args: str) -> str:
@@ -65,6 +64,12 @@ class Inside:
         if done.exit_code:
             raise RuntimeError(f"{script}: {done.stderr.decode(errors='replace')}")
         return done.stdout.decode()
+
+    async def put_aside(self, path: str) -> None:
+        """Take a folder out of the way. Removing it would slow the next way down: file systems without a
+        journal do not use the inodes of files that were just removed, and look at each of them.
+        """
+        await self.sh('mkdir -p "$2"; mv "$1" "$2/$$-$(date +%N)"', path, str(self.box.repos / ".aside"))
 
     async def bare_mirror(self, objects: str, commit: str) -> str:
         """A bare repository beside the workspaces, equal to the mirror: what floors check out from."""

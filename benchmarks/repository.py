@@ -1,6 +1,7 @@
 """The repository that the figures are taken on: 5,000 files, 48 MiB, the same at every run."""
 
 import random
+import re
 from collections.abc import Iterator
 
 from tests.support.gitserver import GitServer, Repo
@@ -8,113 +9,17 @@ from tests.support.gitserver import GitServer, Repo
 FILES = 5000
 BYTES = 48 << 20
 SEED = 7
-_WORDS = [
-    "account",
-    "amount",
-    "argument",
-    "basket",
-    "build",
-    "cache",
-    "call",
-    "card",
-    "charge",
-    "check",
-    "client",
-    "close",
-    "code",
-    "commit",
-    "count",
-    "create",
-    "customer",
-    "date",
-    "default",
-    "delete",
-    "entry",
-    "error",
-    "event",
-    "fetch",
-    "field",
-    "file",
-    "first",
-    "format",
-    "from",
-    "handle",
-    "header",
-    "index",
-    "input",
-    "invoice",
-    "item",
-    "key",
-    "label",
-    "last",
-    "length",
-    "limit",
-    "line",
-    "list",
-    "load",
-    "lock",
-    "log",
-    "map",
-    "match",
-    "merge",
-    "message",
-    "method",
-    "model",
-    "move",
-    "name",
-    "node",
-    "number",
-    "offset",
-    "option",
-    "order",
-    "output",
-    "page",
-    "parse",
-    "path",
-    "price",
-    "print",
-    "process",
-    "product",
-    "query",
-    "queue",
-    "read",
-    "record",
-    "render",
-    "reply",
-    "report",
-    "request",
-    "result",
-    "return",
-    "row",
-    "save",
-    "search",
-    "send",
-    "session",
-    "set",
-    "shop",
-    "size",
-    "sort",
-    "state",
-    "status",
-    "store",
-    "stream",
-    "string",
-    "table",
-    "task",
-    "tax",
-    "text",
-    "time",
-    "token",
-    "total",
-    "trace",
-    "type",
-    "update",
-    "user",
-    "value",
-    "view",
-    "width",
-    "write",
-]
+_WORDS = re.findall(
+    r"\w+",
+    """
+    account amount argument basket build cache call card charge check client close code commit count create
+    customer date default delete entry error event fetch field file first format from handle header index
+    input invoice item key label last length limit line list load lock log map match merge message method
+    move name node number offset option order output page parse path price print process product query queue
+    record render reply report request result return row save search send session set shop size sort state
+    status store stream string table task tax text time token total trace type update user value view width
+""",
+)
 
 
 def make_repository(server: GitServer, name: str = "bench/large") -> Repo:

@@ -18,7 +18,7 @@ class Series:
     """Durations in seconds of one way to do a thing."""
 
     name: str
-    seconds: Sequence[float]
+    seconds: list[float]
 
     @property
     def median(self) -> float:

@@ -111,10 +111,11 @@ async def free_branch(
     )
 
 
-def known(sha: str | None) -> str:
-    if sha is None:
-        raise RuntimeError("a step ran before the one that records its commit")
-    return sha
+def known(value: str | None) -> str:
+    """What an earlier step wrote to the run's row."""
+    if value is None:
+        raise RuntimeError("a step ran before the one that records what it needs")
+    return value
 
 
 def _agent_name(agent: str) -> str:

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 from dbos import DBOSClient, EnqueueOptions
-from sqlalchemy import func, select, text
+from sqlalchemy import Select, delete, func, select, text
 from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -233,6 +233,12 @@ class Engine:
             return error.reason
         return None
 
+    async def prune(self, session: AsyncSession, tasks: Select[tuple[UUID]]) -> None:
+        """Forget the runs that have ended, and all about them, whose task `tasks` does not select."""
+        await session.execute(
+            delete(Run).where(col(Run.ended_at).is_not(None), col(Run.task_id).not_in(tasks))
+        )
+
     # -- what the product reads --------------------------------------------------------------------
 
     async def run(self, session: AsyncSession, run_id: UUID) -> RunView | None:
@@ -269,6 +275,13 @@ class Engine:
     async def news(self, session: AsyncSession, after: int, limit: int = 500) -> list[EventView]:
         """Events of all runs with an id greater than `after`, in the order they were committed."""
         return await self._events(session, _EVENTS.where(col(RunEvent.id) > after), limit)
+
+    async def news_of(
+        self, session: AsyncSession, projects: Collection[UUID], after: int, limit: int = 500
+    ) -> list[EventView]:
+        """The same for the runs of these projects alone."""
+        query = _EVENTS.where(col(RunEvent.id) > after, col(Run.project_id).in_(projects))
+        return await self._events(session, query, limit)
 
     async def latest_news(self, session: AsyncSession) -> int:
         """The id of the last event of any run; 0 when there is none."""

@@ -42,6 +42,7 @@ class Finished:
 
 
 BoxState = Literal["running", "paused", "stopped"]
+SandboxName = Literal["docker", "process", "bare"]
 
 
 class Sandbox(Protocol):
@@ -51,7 +52,9 @@ class Sandbox(Protocol):
     container row while they call ensure, pause or remove, so two never race for one user.
     """
 
-    name: Literal["docker", "process"]
+    @property
+    def name(self) -> SandboxName:
+        """What people are told; `bare` is `process` where nothing keeps agents in."""
 
     async def check(self) -> str | None:
         """Why this sandbox cannot run here now, with the cure; None when it can."""

@@ -155,7 +155,7 @@ async def salvage(run_id: str) -> None:
         async with asyncio.timeout(SALVAGE_SECONDS):
             box = await _box(here, run, recorder)
             agent = here.agents[run.agent]
-            await agent.abort(box, Session(run.session_id, box.repos / str(run.id)))
+            await agent.abort(box, _session(run, box))
             await here.sandbox.stop_run(box, run.id)
             if run.head_sha is None:
                 await collect_changes(here, run, box, recorder)
@@ -211,6 +211,10 @@ async def _mirror(here: World, run: Run) -> tuple[Mirror, str]:
     return mirror, run.base_sha or tip
 
 
+def _session(run: Run, box: Box) -> Session:
+    return Session(known(run.session_id), box.repos / str(run.id))
+
+
 async def _both(first: Coroutine[Any, Any, A], second: Coroutine[Any, Any, B]) -> tuple[A, B]:
     """Both at once; where one fails the other is stopped, and its error is the one that counts."""
     try:
@@ -236,8 +240,7 @@ async def _tidy(here: World, run: Run, recorder: Recorder) -> None:
                 box = await _box(here, run, recorder)
                 await here.sandbox.stop_run(box, run.id)
                 if run.session_id is not None:
-                    session = Session(run.session_id, box.repos / str(run.id))
-                    await here.agents[run.agent].close(box, session)
+                    await here.agents[run.agent].close(box, _session(run, box))
                 await workspace.remove(here.sandbox, box, run.id, project_id=run.project_id)
     except Exception as error:
         log.warning("run %s: its workspace could not be removed: %s", run.id, error)

@@ -36,9 +36,17 @@ async def transaction() -> AsyncIterator[AsyncSession]:
 @asynccontextmanager
 async def snapshot() -> AsyncIterator[AsyncSession]:
     """A session all of whose reads see the database as it was at the first of them."""
-    async with _sessions().begin() as session:
-        await session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
+    async with snapshots() as session, session.begin():
         yield session
+
+
+@asynccontextmanager
+async def snapshots() -> AsyncIterator[AsyncSession]:
+    """A session with a connection of its own: what is read within one `begin()` of it is of one moment."""
+    async with engine().connect() as connection:
+        await connection.execution_options(isolation_level="REPEATABLE READ")
+        async with AsyncSession(connection) as session:
+            yield session
 
 
 async def close() -> None:

@@ -12,7 +12,7 @@ import json
 import logging
 import time
 from collections.abc import AsyncIterator, Iterable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 from uuid import UUID
 
@@ -23,23 +23,31 @@ from openlinear import db
 from openlinear.components.cards import card_of, plain, progress_of
 from openlinear.engine_client import engine_client
 from openlinear.newsreader import NewsReader, news_reader
-from openlinear.services import tasks
+from openlinear.services import accounts, boards, tasks
 from openlinear.services.errors import NotFound
 from openlinear.services.feed import News
 from openlinear.services.views import Actor, LogEntry
+from openlinear.vitals import Vitals, monitor
 
 log = logging.getLogger(__name__)
 
 BEAT = 0.03
 """Seconds between two sendings of a project's updates; what happens meanwhile goes with the next."""
+FEW = 8
+"""As many lines of progress are all sent at one beat; of more, the latest of each task alone."""
 ROWS_EVERY = 1.0
 """How often the progress of running tasks is read from their rows, in seconds."""
 FRAME = 900
 """A log line over this many bytes is announced, and fetched by who reads it."""
+LOGINS_EVERY = 30.0
+"""How often the logins of open pages are checked, in seconds."""
+AGAIN = 1.0
+"""Seconds until live updates begin anew after an error."""
 SHOWN = 20_000
 """Characters of a tool's input or output that a page shows."""
 RING = 64
 """Log lines reuse this many keys; a browser that missed some asks for them."""
+EVERYBODY = "everybody"
 
 
 class LiveState(rx.State):
@@ -63,9 +71,11 @@ class Seat:
 class Pending:
     """What a project's room will be sent at the next beat."""
 
-    progress: dict[UUID, News] = field(default_factory=dict)
+    progress: list[News] = field(default_factory=list)
     changed: dict[UUID, News] = field(default_factory=dict)
     lines: list[News] = field(default_factory=list)
+    rows: dict[UUID, dict[str, Any]] = field(default_factory=dict)
+    """What was last sent from the row of each running task."""
     rows_read: float = 0.0
     due: asyncio.Task[None] | None = None
     sent: float = 0.0
@@ -84,10 +94,12 @@ class Hub:
     async def join(self, sid: str, actor: Actor, project_id: UUID, task_id: UUID | None) -> None:
         """Seat a connection, whose permission the caller has checked, and give up its former seat."""
         await self.leave(sid)
+        try:
+            for room in filter(None, (project_id, task_id)):
+                await self._namespace.enter_room(sid, _room(room))
+        except (KeyError, ValueError):  # the connection ended meanwhile: a seat would never be given up
+            return
         self._seats[sid] = Seat(actor, project_id, task_id)
-        await self._namespace.enter_room(sid, _room(project_id))
-        if task_id is not None:
-            await self._namespace.enter_room(sid, _room(task_id))
 
     async def leave(self, sid: str) -> None:
         seat = self._seats.pop(sid, None)
@@ -101,6 +113,14 @@ class Hub:
         """A move was refused: the page forgets that it showed the card as moved."""
         await self._send(sid, LiveState, {f"o:{task_id}": None})
 
+    async def welcome(self, sid: str) -> None:
+        """A connection of somebody who is signed in: it is told how the engine is."""
+        with contextlib.suppress(KeyError, ValueError):  # the connection ended meanwhile
+            await self._namespace.enter_room(sid, EVERYBODY)
+
+    async def tell(self, vitals: Vitals) -> None:
+        await self._send(EVERYBODY, LiveState, {"vitals": asdict(vitals)})
+
     @property
     def _namespace(self) -> Any:
         if self._app is None or self._app.event_namespace is None:
@@ -108,19 +128,34 @@ class Hub:
         return self._app.event_namespace
 
     def attach(self, app: rx.App) -> None:
+        """Work on this app's connections, and give up the seats of those that end."""
         self._app = app
+        namespace = self._namespace
+        passed_on = namespace.on_disconnect
+
+        def ended(sid: str) -> Any:
+            self._seats.pop(sid, None)
+            return passed_on(sid)
+
+        namespace.on_disconnect = ended
 
     # -- following ------------------------------------------------------------------------------
 
     async def follow(self, reader: NewsReader) -> None:
         """Pass on news until cancelled. Where some were missed, the pages read their boards again."""
+        began = False
         while True:
-            async with reader.subscribe() as batches:
-                async for batch in batches:
-                    for item in batch:
-                        await self._take(item)
-            for sid in list(self._seats):
-                await self._send(sid, LiveState, {"behind": time.monotonic_ns()})
+            try:
+                async with reader.subscribe() as batches:
+                    for sid in list(self._seats) if began else ():
+                        await self._send(sid, LiveState, {"behind": time.monotonic_ns()})
+                    began = True
+                    async for batch in batches:
+                        for item in batch:
+                            await self._take(item)
+            except Exception:
+                log.exception("Live updates broke off; they begin anew")
+                await asyncio.sleep(AGAIN)
 
     async def _take(self, item: News) -> None:
         if item.kind == "session:ended":
@@ -146,20 +181,34 @@ class Hub:
                 await self.leave(sid)
                 await self._send(sid, LiveState, {"ended": True})
 
+    async def watch_logins(self) -> None:
+        """End the seats of logins that ran out, until cancelled: time makes no news."""
+        while True:
+            await asyncio.sleep(LOGINS_EVERY)
+            logins = {seat.actor.session_id for seat in self._seats.values()}
+            try:
+                async with db.transaction() as session:
+                    over = await accounts.over(session, logins) if logins else ()
+                for login in over:
+                    await self._end(str(login))
+            except Exception:
+                log.exception("The logins of open pages could not be checked")
+
     # -- sending --------------------------------------------------------------------------------
 
     async def _beat(self, project_id: UUID, pending: Pending) -> None:
-        await asyncio.sleep(max(0.0, pending.sent + BEAT - time.monotonic()))
-        pending.sent = time.monotonic()
-        changed, pending.changed = pending.changed, {}
-        progress, pending.progress = pending.progress, {}
-        lines, pending.lines = pending.lines, []
-        try:
-            await self._send_lines(lines)
-            await self._send_progress(project_id, pending, progress)
-            await self._send_cards(project_id, changed)
-        except Exception:
-            log.exception("News of a project could not be passed on")
+        while pending.progress or pending.changed or pending.lines:  # more may come while some are sent
+            await asyncio.sleep(max(0.0, pending.sent + BEAT - time.monotonic()))
+            pending.sent = time.monotonic()
+            changed, pending.changed = pending.changed, {}
+            progress, pending.progress = pending.progress, []
+            lines, pending.lines = pending.lines, []
+            try:
+                await self._send_lines(lines)
+                await self._send_progress(project_id, pending, progress)
+                await self._send_cards(project_id, changed)
+            except Exception:
+                log.exception("News of a project could not be passed on")
 
     async def _send_lines(self, lines: Iterable[News]) -> None:
         open_tasks = {seat.task_id for seat in self._seats.values()}
@@ -172,23 +221,25 @@ class Hub:
             keys = {f"e:{item.event.seq % RING}": line, f"newest:{item.event.run_id}": item.event.seq}
             await self._send(_room(item.task_id), LogState, keys)
 
-    async def _send_progress(self, project_id: UUID, pending: Pending, progress: dict[UUID, News]) -> None:
-        """The latest line of each running task: from the event, or every second from the run's row."""
-        if not progress:
-            return
-        if time.monotonic() - pending.rows_read > ROWS_EVERY:
+    async def _send_progress(self, project_id: UUID, pending: Pending, progress: list[News]) -> None:
+        """The lines of running tasks, at once; every second what else their runs' rows say, too."""
+        latest = {item.task_id: item for item in progress if item.task_id is not None}
+        for item in progress if len(progress) <= FEW else latest.values():
+            line = _line_of(item)
+            if line is not None and item.event is not None and item.task_id is not None:
+                value = {"run": str(item.event.run_id), "line": line}
+                known = pending.rows.get(item.task_id, value)
+                if known["run"] == value["run"]:
+                    value["line"] = {**known["line"], **line}
+                await self._send_progress_of(project_id, item.task_id, item.id, value)
+        if latest and time.monotonic() - pending.rows_read > ROWS_EVERY:
             pending.rows_read = time.monotonic()
             async with db.transaction() as session:
-                rows = await engine_client().latest(session, progress.keys())
+                rows = await engine_client().latest(session, latest)
             for task_id, run in rows.items():
                 value = progress_of(str(run.id), run.status, run.progress, run.message)
-                await self._send_progress_of(project_id, task_id, progress[task_id].id, value)
-            return
-        for task_id, item in progress.items():
-            line = _line_of(item)
-            if line is not None and item.event is not None:
-                value = {"run": str(item.event.run_id), "line": line}
-                await self._send_progress_of(project_id, task_id, item.id, value)
+                pending.rows[task_id] = value
+                await self._send_progress_of(project_id, task_id, latest[task_id].id, value)
 
     async def _send_progress_of(
         self, project_id: UUID, task_id: UUID, number: int, value: dict[str, Any]
@@ -207,6 +258,18 @@ class Hub:
                         view = await tasks.task(session, seat.actor, task_id)
                         card = card if view.archived else plain(card_of(view))
             await self._send(_room(project_id), LiveState, {f"c:{task_id}": {"n": item.id, **card}})
+        await self._send_counts(project_id, changed.values())
+
+    async def _send_counts(self, project_id: UUID, changed: Iterable[News]) -> None:
+        """A browser that has not loaded a card cannot know which column it has left."""
+        seat = next((seat for seat in self._seats.values() if seat.project_id == project_id), None)
+        number = max((item.id for item in changed), default=0)
+        if seat is None or not number:
+            return
+        async with db.transaction() as session:
+            counts = await boards.counts(session, seat.actor, project_id)
+        value = {"n": number, "project": str(project_id), **counts}
+        await self._send(_room(project_id), LiveState, {"counts": value})
 
     async def _send(self, room: str, state: type[rx.State], values: dict[str, Any]) -> None:
         delta = {state.get_full_name(): values}
@@ -220,13 +283,15 @@ hub = Hub()
 async def live(app: rx.App) -> AsyncIterator[None]:
     """Follow the news while the app serves."""
     hub.attach(app)
-    following = asyncio.create_task(hub.follow(news_reader()))
+    monitor.tell = hub.tell
+    works = (hub.follow(news_reader()), hub.watch_logins(), monitor.watch())
+    at_work = [asyncio.create_task(work) for work in works]
     try:
         yield
     finally:
-        following.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await following
+        for task in at_work:
+            task.cancel()
+        await asyncio.gather(*at_work, return_exceptions=True)
 
 
 def entry_of(run_id: UUID, entry: LogEntry | Any) -> dict[str, Any]:
@@ -258,7 +323,7 @@ def _room(ident: UUID) -> str:
 
 
 def _sort_in(pending: Pending, item: News) -> None:
-    """Later news of a task replaces earlier; log lines are all kept."""
+    """A later state of a card replaces an earlier one; lines are all kept."""
     task_id = item.task_id
     if task_id is None:
         return
@@ -266,9 +331,10 @@ def _sort_in(pending: Pending, item: News) -> None:
         pending.lines.append(item)
     if _changes_card(item):
         pending.changed[task_id] = item
-        pending.progress.pop(task_id, None)
+        pending.progress = [other for other in pending.progress if other.task_id != task_id]
+        pending.rows.pop(task_id, None)
     elif _line_of(item) is not None:
-        pending.progress[task_id] = item
+        pending.progress.append(item)
 
 
 def _changes_card(item: News) -> bool:

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager, suppress
 from functools import lru_cache
 
 import psycopg
+from sqlmodel.ext.asyncio.session import AsyncSession
 
 from openlinear import db
 from openlinear.services import feed
@@ -102,24 +103,39 @@ class NewsReader:
     async def _listen(self) -> None:
         """Listen first, then read: what is committed in between is read, then or later."""
         url = get_settings().database_url.replace("postgresql+psycopg://", "postgresql://", 1)
-        async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
+        async with (
+            await psycopg.AsyncConnection.connect(url, autocommit=True) as connection,
+            db.snapshots() as session,
+        ):
             await connection.execute("LISTEN news")
+            told: int | None = None
             while True:
-                await self._read()
-                async for _ in connection.notifies(timeout=POLL_SECONDS, stop_after=1):
-                    pass
+                await self._read(session, told)
+                heard = [
+                    int(notify.payload)
+                    async for notify in connection.notifies(timeout=POLL_SECONDS, stop_after=1)
+                ]
+                told = max(heard, default=None)
 
-    async def _read(self) -> None:
-        """Hand on everything there is after the last news, in batches."""
-        while True:
-            async with db.snapshot() as session:
+    async def _read(self, session: AsyncSession, told: int | None) -> None:
+        """Hand on all news up to number `told`, in batches; without a number, all there is.
+
+        A batch may end before what is there does (see `feed.news`), so only the number, or a batch
+        that is empty, says that nothing was left.
+        """
+        while told is None or self.last < told:
+            async with session.begin():
                 batch = await feed.news(session, self.last, BATCH)
-            if not batch:
-                return
-            self.last = batch[-1].id
-            for follower in [f for f in self._followers if not f.offer(batch)]:
-                self._followers.discard(follower)
-                follower.end()
+                if not batch:
+                    return
+                # Before the transaction ends: that is one more way to the database and back.
+                self._hand_on(batch)
+
+    def _hand_on(self, batch: list[News]) -> None:
+        self.last = batch[-1].id
+        for follower in [f for f in self._followers if not f.offer(batch)]:
+            self._followers.discard(follower)
+            follower.end()
 
 
 @lru_cache

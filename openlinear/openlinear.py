@@ -14,6 +14,7 @@ from openlinear.components.notice import NoticeState
 from openlinear.components.shell import ShellState
 from openlinear.live import live
 from openlinear.pages.board import ROUTE, BoardState, board_page
+from openlinear.pages.elsewhere import Elsewhere
 from openlinear.pages.projects import ProjectsState, home_page, projects_page
 from openlinear.pages.settings import SettingsState, settings_page
 from openlinear.pages.sign_in import login_page, register_page
@@ -76,13 +77,13 @@ app.add_page(
     projects_page,
     route="/projects",
     title="Projects · OpenLinear",
-    on_load=[ShellState.load, ProjectsState.load],
+    on_load=[Elsewhere.arrive, ShellState.load, ProjectsState.load],
 )
 app.add_page(
     settings_page,
     route="/settings",
     title="Settings · OpenLinear",
-    on_load=[ShellState.load, SettingsState.load],
+    on_load=[Elsewhere.arrive, ShellState.load, SettingsState.load],
 )
 app.add_page(
     board_page, route=ROUTE, title="OpenLinear", on_load=[BoardState.open, PanelState.open, ShellState.load]

@@ -1,7 +1,7 @@
 // The board's moving parts: dragging cards, the filter, "show more".
 import { createElement, useEffect, useRef } from "react";
 import { carried, useTravel } from "./travel.js";
-import { COLUMNS, useBoard, useLive, useMore, usePanelCard, usePanelVersion } from "./store.js";
+import { COLUMNS, WINDOW, useBoard, useLive, useMore, usePanelCard, usePanelVersion } from "./store.js";
 
 /** Run `start` with the drag library once it is there; what it returns ends it. */
 function useDrag(start, keys) {
@@ -73,13 +73,18 @@ export function Board({ boardName, liveName, onMove, children, className }) {
   return createElement("main", { className, id: "board" }, children);
 }
 
-export function ShowMore({ liveName, column, hidden }) {
-  const more = useMore(liveName);
-  if (!hidden) return null;
+export function ShowMore({ liveName, column, hidden, rest, onMore }) {
+  const [{ filter }, more] = useMore(liveName);
+  const left = hidden + rest;
+  if (!left) return null;
+  const show = () => {
+    more(column);
+    if (rest && hidden < WINDOW) onMore?.(column);
+  };
   return createElement(
     "button",
-    { className: "btn ghost wide", onClick: () => more(column) },
-    `Show ${Math.min(hidden, 100)} more of ${hidden}`,
+    { className: "btn ghost wide", onClick: show },
+    filter && rest ? "Look in older tasks" : `Show ${Math.min(left, WINDOW)} more of ${left}`,
   );
 }
 

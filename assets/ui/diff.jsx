@@ -8,6 +8,7 @@ const LANGUAGES = {
   yml: "yaml", yaml: "yaml", toml: "ini", ini: "ini", sh: "bash", sql: "sql", swift: "swift", kt: "kotlin",
 };
 const PAGE = 400;
+const FEW = 3;
 
 /** The patch as files of numbered lines. */
 export function parse(patch) {
@@ -78,16 +79,24 @@ function File({ file, hljs, anchor }) {
       h("span", { className: "num stat" }, h("b", { className: "add" }, "+" + file.add), " ", h("b", { className: "del" }, "−" + file.del)),
     ),
     file.note ? h("p", { className: "meta note" }, file.note) : null,
-    file.lines.slice(0, size).map((line, at) =>
-      line.kind === "hunk"
-        ? h("div", { key: at, className: "dl hunk mono" }, "⋯ ", line.text)
-        : h(
-            "div",
-            { key: at, className: "dl " + line.kind },
-            h("i", { className: "no num" }, line.old ?? ""),
-            h("i", { className: "no num" }, line.now ?? ""),
-            h(Code, { text: line.text, language, hljs }),
-          ),
+    h(
+      "div",
+      { className: "scroll lines" },
+      h(
+        "div",
+        { className: "dls" },
+        file.lines.slice(0, size).map((line, at) =>
+          line.kind === "hunk"
+            ? h("div", { key: at, className: "dl hunk mono" }, "⋯ ", line.text)
+            : h(
+                "div",
+                { key: at, className: "dl " + line.kind },
+                h("i", { className: "no num" }, line.old ?? ""),
+                h("i", { className: "no num" }, line.now ?? ""),
+                h(Code, { text: line.text, language, hljs }),
+              ),
+        ),
+      ),
     ),
     file.lines.length > size
       ? h("button", { className: "btn ghost wide", onClick: () => setSize(size + 4 * PAGE) }, `Show ${file.lines.length - size} more lines`)
@@ -107,8 +116,8 @@ export function Diff({ patch, empty }) {
   };
   return h(
     "div",
-    { className: "diff" },
-    h(
+    { className: files.length === 1 ? "diff one" : files.length <= FEW ? "diff few" : "diff" },
+    files.length > 1 && h(
       "nav",
       { className: "diff-tree", "aria-label": "Changed files" },
       files.map((file, at) => {

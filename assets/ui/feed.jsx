@@ -1,9 +1,9 @@
 // What a run says and does: Conversation (a document) and Log (its lines).
-import { createElement as h, memo, useEffect, useLayoutEffect, useMemo, useRef, useState } from "react";
-import Markdown from "react-markdown";
-import remarkGfm from "remark-gfm";
+import { createElement as h, useEffect, useLayoutEffect, useMemo, useRef, useState } from "react";
 import { ChevronRight, FilePen, FileText, Globe, ListTodo, Search, Terminal, Wrench } from "lucide-react";
+import { edited } from "./edited.js";
 import { conversation, useEntries } from "./entries.js";
+import { Prose } from "./prose.jsx";
 import { duration } from "./time.jsx";
 
 const GLYPHS = {
@@ -22,35 +22,31 @@ const GLYPHS = {
 };
 const glyph = (Icon) => h(Icon, { size: 14, strokeWidth: 1.75, "aria-hidden": true });
 
-// Nothing that an agent writes may load or run: no HTML, no images, links open elsewhere.
-const SAFE = {
-  img: ({ alt }) => h("span", { className: "meta" }, alt ? `[image: ${alt}]` : "[image]"),
-  a: ({ href, children }) =>
-    h("a", { href, target: "_blank", rel: "noopener noreferrer nofollow" }, children),
-};
-const PLUGINS = [remarkGfm];
-export const Prose = memo(function Prose({ text }) {
-  return h("div", { className: "prose" }, h(Markdown, { remarkPlugins: PLUGINS, components: SAFE }, text));
-});
-
 function took(ms) {
   if (ms === undefined || ms === null) return "";
   return ms < 1000 ? `${Math.round(ms)} ms` : ms < 60000 ? `${(ms / 1000).toFixed(1)} s` : duration(ms);
 }
 
+const EDIT_LINES = 24;
+const SIGNS = { add: "+", del: "−", ctx: " " };
 function Edit({ input }) {
-  const removed = String(input.oldString ?? "").split("\n");
-  const added = String(input.newString ?? input.content ?? "").split("\n");
-  const line = (text, kind, at) =>
-    h("div", { key: kind + at, className: "dl " + kind }, h("code", null, (kind === "add" ? "+" : "−") + " " + text));
-  const cut = (lines) => lines.slice(0, 12);
-  const more = Math.max(0, removed.length - 12) + Math.max(0, added.length - 12);
+  const lines = useMemo(() => edited(input), [input]);
+  const more = lines.length - EDIT_LINES;
   return h(
     "div",
     { className: "minidiff" },
-    input.oldString ? cut(removed).map((text, at) => line(text, "del", at)) : null,
-    cut(added).map((text, at) => line(text, "add", at)),
-    more ? h("div", { className: "meta dl" }, `${more} more lines in Changes`) : null,
+    h(
+      "div",
+      { className: "dls" },
+      lines
+        .slice(0, EDIT_LINES)
+        .map(({ kind, text }, at) =>
+          kind === "hunk"
+            ? h("div", { key: at, className: "dl hunk" }, "⋯")
+            : h("div", { key: at, className: "dl " + kind }, h("code", null, `${SIGNS[kind]} ${text}`)),
+        ),
+    ),
+    more > 0 ? h("div", { className: "meta more" }, `${more} more lines in Changes`) : null,
   );
 }
 

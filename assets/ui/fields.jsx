@@ -1,5 +1,6 @@
 // Fields that never lose what was typed: a draft stays in this browser until the server has it.
 import { createElement, useEffect, useLayoutEffect, useRef, useState } from "react";
+import { Check, Copy as CopyGlyph } from "lucide-react";
 
 const remember = (key, text) => {
   try {
@@ -8,7 +9,7 @@ const remember = (key, text) => {
     // Storage may be full or blocked; the text is still in the field.
   }
 };
-const recall = (key) => {
+export const recall = (key) => {
   try {
     return localStorage.getItem(key);
   } catch {
@@ -16,15 +17,26 @@ const recall = (key) => {
   }
 };
 
-/** A text that is edited in place. `name` tells drafts apart; Enter or leaving the field saves. */
-export function Editable({ name, value, onSave, multiline, className, placeholder, label }) {
+const oneLine = (text) => text.replace(/\s+/g, " ").trim();
+
+/**
+ * A text that is edited in place. `name` tells drafts apart; Enter or leaving the field saves, Esc
+ * restores. `clean` makes a text what the server keeps of it. `onLeave` hears that nothing is left to
+ * save, and whether that was by key.
+ */
+export function Editable({ name, value, onSave, onLeave, clean = oneLine, multiline, className, placeholder, label, autoFocus }) {
   const key = "draft:" + name;
   const [text, setText] = useState(() => recall(key) ?? value);
   const ref = useRef(null);
-  const focused = useRef(false);
+  const focused = useRef(Boolean(autoFocus));
+  const leaving = useRef("");
   useEffect(() => {
-    if (recall(key) === value) remember(key, null);
-    if (!focused.current && recall(key) === null) setText(value);
+    const draft = recall(key);
+    if (draft !== null && clean(draft) !== value) return;
+    remember(key, null);
+    if (focused.current) return;
+    setText(value);
+    if (draft !== null) onLeave?.(leaving.current === "Enter");
   }, [value, key]);
   useLayoutEffect(() => {
     const area = ref.current;
@@ -33,13 +45,18 @@ export function Editable({ name, value, onSave, multiline, className, placeholde
   }, [text]);
   const save = () => {
     focused.current = false;
-    const clean = multiline ? text : text.replace(/\s+/g, " ").trim();
-    if (!multiline && !clean) {
-      remember(key, null);
-      return setText(value);
-    }
-    if (clean !== value) onSave?.(clean);
-    else remember(key, null);
+    const kept = clean(text);
+    const restored = leaving.current === "Escape" || (!multiline && !kept);
+    if (!restored && kept !== value) return onSave?.(kept);
+    remember(key, null);
+    setText(value);
+    onLeave?.(leaving.current !== "");
+  };
+  const leave = (event) => {
+    event.preventDefault();
+    event.stopPropagation();
+    leaving.current = event.key;
+    event.target.blur();
   };
   return createElement("textarea", {
     ref,
@@ -48,21 +65,17 @@ export function Editable({ name, value, onSave, multiline, className, placeholde
     "aria-label": label,
     rows: 1,
     value: text,
+    autoFocus,
     spellCheck: multiline ? true : undefined,
-    onFocus: () => (focused.current = true),
+    onFocus: () => ((focused.current = true), (leaving.current = "")),
     onChange: (event) => {
       setText(event.target.value);
       remember(key, event.target.value);
     },
     onBlur: save,
     onKeyDown: (event) => {
-      if (event.key === "Enter" && (!multiline || event.ctrlKey || event.metaKey)) {
-        event.preventDefault();
-        event.target.blur();
-      } else if (event.key === "Escape") {
-        event.stopPropagation();
-        event.target.blur();
-      }
+      if (event.key === "Enter" && (!multiline || event.ctrlKey || event.metaKey)) leave(event);
+      else if (event.key === "Escape") leave(event);
     },
   });
 }
@@ -117,6 +130,31 @@ export function QuickAdd({ name, onCreate, error, made }) {
     error
       ? createElement("p", { className: "error-line", role: "alert" }, error)
       : createElement("p", { className: "meta" }, "Enter creates, Esc closes"),
+  );
+}
+
+/** The clipboard is for secure pages alone; elsewhere the old way still works. */
+async function copy(text) {
+  if (navigator.clipboard) return navigator.clipboard.writeText(text);
+  const area = Object.assign(document.createElement("textarea"), { value: text });
+  document.body.append(area);
+  area.select();
+  document.execCommand("copy");
+  area.remove();
+}
+
+export function Copy({ text, label }) {
+  const [copied, setCopied] = useState(false);
+  useEffect(() => {
+    if (!copied) return;
+    const soon = setTimeout(() => setCopied(false), 1500);
+    return () => clearTimeout(soon);
+  }, [copied]);
+  const says = copied ? "Copied" : label;
+  return createElement(
+    "button",
+    { className: "btn ghost icon copy", type: "button", title: says, "aria-label": says, onClick: () => copy(text).then(() => setCopied(true)) },
+    createElement(copied ? Check : CopyGlyph, { size: 14, strokeWidth: 1.75, "aria-hidden": true }),
   );
 }
 

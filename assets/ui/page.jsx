@@ -1,7 +1,7 @@
 // The page as a whole: the theme, signing in and out, the connection.
 import { createElement as h, useContext, useEffect, useState } from "react";
 import { ColorModeContext, eventLoop, useStateContext } from "$/utils/context-registry";
-import { Monitor, Moon, Sun } from "lucide-react";
+import { Monitor, Moon, ShieldOff, Sun, TriangleAlert } from "lucide-react";
 
 /** A full navigation: the next page connects anew, as whoever is signed in then. */
 function arrive(path) {
@@ -104,6 +104,19 @@ export function ThemeSwitch() {
         h(Icon, { size: 14, strokeWidth: 1.75 }),
       ),
     ),
+  );
+}
+
+/** How the engine is: as this page loaded it, or as the server told since. */
+export function VitalsLine({ liveName, loaded }) {
+  const told = useStateContext(liveName).vitals;
+  const { trouble, hint } = told && told.at > loaded.at ? told : loaded;
+  if (!trouble && !hint) return null;
+  return h(
+    "p",
+    { className: trouble ? "banner warn" : "banner", role: "status" },
+    h(trouble ? TriangleAlert : ShieldOff, { size: 14, strokeWidth: 1.75, "aria-hidden": true }),
+    trouble || hint,
   );
 }
 

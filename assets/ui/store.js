@@ -5,6 +5,8 @@
 //   c:<task>  the card as it is now (gone: true when it left the board)
 //   p:<task>  its run's progress
 //   o:<task>  what this person just did, shown until the server answers
+//   counts    how many cards each column has by now
+//   vitals    how the engine is
 //   more:<column>, filter  what this window shows; the server never sees these
 // `n` is the number of the news a value came from: what is older than the snapshot is ignored.
 import { useCallback, useContext, useMemo } from "react";
@@ -12,7 +14,8 @@ import { DispatchContext, useStateContext } from "$/utils/context-registry";
 
 const V = "_rx_state_";
 export const COLUMNS = ["todo", "in_progress", "done", "cancelled"];
-const WINDOW = 50;
+/** How many cards a column shows more at a time, and how many a page of the server holds. */
+export const WINDOW = 50;
 
 export function useLive(name) {
   const live = useStateContext(name);
@@ -36,8 +39,8 @@ function filled(id, fresh) {
   return whole.get(fresh);
 }
 
-/** One card with everything that is newer than it. */
-function current(card, live, snapshot) {
+/** One card with everything that is newer than it on the server. */
+function told(card, live, snapshot) {
   const fresh = live["c:" + card.id];
   let now = card;
   let n = snapshot;
@@ -50,11 +53,14 @@ function current(card, live, snapshot) {
   if (progress && progress.n > n && progress.run === now.run.id) {
     now = merged(now, progress);
   }
-  const mine = live["o:" + card.id];
-  if (mine && mine.version >= now.version) {
-    now = merged(now, mine);
-  }
   return now;
+}
+
+/** The same, with what this person just did and the server has not answered yet. */
+function current(card, live, snapshot) {
+  const now = told(card, live, snapshot);
+  const mine = live["o:" + card.id];
+  return mine && mine.version >= now.version ? merged(now, mine) : now;
 }
 
 // The same inputs give the same object, so a memoized card does not render again.
@@ -81,44 +87,56 @@ function matches(card, words) {
   return words.every((word) => text.includes(word));
 }
 
+/** How many cards each column has, as the server counted last. */
+function counted(board, live) {
+  const { counts } = live;
+  const fresh = counts && counts.project === board["project_id" + V] && counts.n > (board["news" + V] ?? 0);
+  return (fresh ? counts : board["counts" + V]) ?? {};
+}
+
 export function assemble(board, live) {
   const snapshot = board["news" + V] ?? 0;
   const project = board["project_id" + V];
+  const cursors = board["cursors" + V] ?? {};
   const columns = { todo: [], in_progress: [], done: [], cancelled: [] };
-  const extra = Object.fromEntries(COLUMNS.map((name) => [name, 0]));
-  const known = new Set();
+  const moved = Object.fromEntries(COLUMNS.map((name) => [name, 0]));
+  const known = new Map();
   const words = (live.filter ?? "").toLowerCase().split(/\s+/).filter(Boolean);
   const place = (card) => {
-    if (!card.gone && columns[card.status] && matches(card, words)) columns[card.status].push(card);
+    const there = told(card, live, snapshot);
+    known.set(card.id, there);
+    if (there.gone) return;
+    const now = current(card, live, snapshot);
+    if (now.status !== there.status) {
+      moved[there.status] -= 1;
+      moved[now.status] += 1;
+    }
+    if (columns[now.status] && matches(now, words)) columns[now.status].push(now);
   };
   for (const name of COLUMNS) {
-    for (const card of board[name + V] ?? []) {
-      known.add(card.id);
-      const now = current(card, live, snapshot);
-      if (now.gone) extra[name] -= 1;
-      else if (now.status !== name) {
-        extra[name] -= 1;
-        extra[now.status] += 1;
-      }
-      place(now);
-    }
+    // A card that has moved meanwhile may be in an older page of its new column as well.
+    for (const card of board[name + V] ?? []) if (!known.has(card.id)) place(card);
   }
   for (const key in live) {
     const card = live[key];
     if (!key.startsWith("c:") || !card || card.project !== project) continue;
     const id = key.slice(2);
     if (card.n <= snapshot || known.has(id) || card.gone) continue;
-    const now = current(filled(id, card), live, snapshot);
-    extra[now.status] += 1;
-    place(now);
+    // Below the last card that was read, others are missing: its page brings this one too.
+    const end = cursors[card.status ?? "todo"] && board[card.status + V].at(-1);
+    if (!end || inOrder(filled(id, card), end) <= 0) place(filled(id, card));
   }
-  const counts = board["counts" + V] ?? {};
+  const counts = counted(board, live);
+  const loaded = Object.fromEntries(COLUMNS.map((name) => [name, 0]));
+  for (const card of known.values()) if (!card.gone) loaded[card.status] += 1;
   const out = { running: 0 };
   for (const name of COLUMNS) {
     const all = columns[name].sort(inOrder);
     const size = live["more:" + name] ?? WINDOW;
-    const total = words.length ? all.length : (counts[name] ?? 0) + extra[name];
-    out[name] = { cards: all.slice(0, size), total, hidden: Math.max(0, all.length - size) };
+    const total = words.length ? all.length : (counts[name] ?? 0) + moved[name];
+    // Where the server has more, there is at least one: counts come a moment after cards.
+    const rest = cursors[name] ? Math.max(1, (counts[name] ?? 0) - loaded[name]) : 0;
+    out[name] = { cards: all.slice(0, size), total, hidden: Math.max(0, all.length - size), rest };
     out.running += all.filter((card) => card.run.open).length;
   }
   return out;
@@ -136,7 +154,7 @@ export function useBoard(boardName, liveName) {
 
 export function useMore(liveName) {
   const [live, put] = useLive(liveName);
-  return (column) => put({ ["more:" + column]: (live["more:" + column] ?? WINDOW) + 100 });
+  return [live, (column) => put({ ["more:" + column]: (live["more:" + column] ?? WINDOW) + WINDOW })];
 }
 
 /** The open task's card, as live as the board's; null until the server has sent it. */

@@ -8,13 +8,13 @@ import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
-from typing import Any, BinaryIO, Literal
+from typing import Any, BinaryIO
 from uuid import UUID, uuid4
 
 from docker.errors import APIError, NotFound
 
 from engine.errors import RunError
-from engine.ports import Box, BoxState, Finished, Report
+from engine.ports import Box, BoxState, Finished, Report, SandboxName
 from engine.sandbox import container as spec
 from engine.sandbox import docker_exec, image
 from engine.sandbox.daemon import Daemon, refusal
@@ -29,7 +29,7 @@ from engine.settings import EngineSettings
 class DockerSandbox:
     """`engine.ports.Sandbox` on a Docker engine."""
 
-    name: Literal["docker", "process"] = "docker"
+    name: SandboxName = "docker"
 
     def __init__(self, settings: EngineSettings) -> None:
         self._settings = settings

@@ -11,11 +11,11 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO, Literal
+from typing import BinaryIO
 from uuid import UUID, uuid4
 
 from engine.errors import RunError
-from engine.ports import Box, BoxState, Finished, Report
+from engine.ports import Box, BoxState, Finished, Report, SandboxName
 from engine.sandbox import daemonized as daemon
 from engine.sandbox import opencode
 from engine.sandbox.cell import Cell, bubblewrap
@@ -29,6 +29,14 @@ from engine.settings import EngineSettings
 START_TIMEOUT = 90.0
 ANSWER_TIMEOUT = 30.0
 MARKER = "OPENLINEAR_EXEC"
+AS_ROOT = (
+    "Agents do not run as root on this machine itself. Install bubblewrap (on Debian `apt-get install "
+    "bubblewrap`) and start again, or install Docker and start with SANDBOX=docker."
+)
+FOR_ONE = (
+    "Without Docker, agents run on this machine for one person alone, and somebody else's have. Install "
+    "Docker and start with SANDBOX=docker, or start with SANDBOX=process to let them share it."
+)
 _PREPARE = """
 set -e
 umask 077
@@ -42,8 +50,6 @@ cat >.server-password
 class ProcessSandbox:
     """`engine.ports.Sandbox` on plain processes."""
 
-    name: Literal["docker", "process"] = "process"
-
     def __init__(self, settings: EngineSettings) -> None:
         self._settings = settings
         self._locks: defaultdict[UUID, asyncio.Lock] = defaultdict(asyncio.Lock)
@@ -55,6 +61,15 @@ class ProcessSandbox:
     def _bwrap(self) -> str | None:
         return bubblewrap()
 
+    @property
+    def name(self) -> SandboxName:
+        return "process" if self._bwrap else "bare"
+
+    @cached_property
+    def _unsafe(self) -> str | None:
+        """Why nobody's agents may run here: root's rights, and nothing that takes them away."""
+        return AS_ROOT if os.geteuid() == 0 and self._bwrap is None else None
+
     def _cell(self, user_id: UUID) -> Cell:
         return Cell(self._settings, user_id, self._bwrap)
 
@@ -64,13 +79,15 @@ class ProcessSandbox:
     async def check(self) -> str | None:
         if platform.system() != "Linux":
             return "Without Docker, agents run on Linux only. Install Docker and start with SANDBOX=docker."
-        return opencode.missing(self._settings)
+        return await asyncio.to_thread(lambda: self._unsafe) or opencode.missing(self._settings)
 
     # -- lifecycle ------------------------------------------------------------------------------
 
     async def ensure(self, user_id: UUID, report: Report) -> Box:
         cell = self._cell(user_id)
         async with self._locks[user_id]:
+            if refusal := self._unsafe or self._shared(cell):
+                raise RunError(refusal, "sandbox")
             await asyncio.to_thread(cell.make)
             record = daemon.load(_server(cell))
             state = daemon.state(record)
@@ -86,6 +103,12 @@ class ProcessSandbox:
                 )
             self._kills[user_id] = _memory_kills()
             return box
+
+    def _shared(self, cell: Cell) -> str | None:
+        """Why this user's agents may not run here, though another's have: nobody has chosen that."""
+        if self._settings.sandbox != "auto" or cell.folder.exists() or not cell.folder.parent.exists():
+            return None
+        return FOR_ONE if any(cell.folder.parent.iterdir()) else None
 
     def _box(self, cell: Cell, record: daemon.Record) -> Box:
         password = server_password(self._settings, cell.user_id, "process")

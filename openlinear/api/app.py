@@ -1,5 +1,6 @@
 """The HTTP interface, put together."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -12,6 +13,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from openlinear import db, engine_client
 from openlinear.api import auth, events, health, preferences, problems, projects, runs, tasks
 from openlinear.api.limits import BodyLimit
+from openlinear.housekeeping import keep_house
 from openlinear.newsreader import news_reader
 from openlinear.settings import get_settings
 
@@ -23,9 +25,12 @@ METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 async def lifespan(_: object = None) -> AsyncIterator[None]:
     """What a web process needs while it serves. For whoever runs the app this one is part of."""
     await news_reader().start()
+    keeping_house = asyncio.create_task(keep_house())
     try:
         yield
     finally:
+        keeping_house.cancel()
+        await asyncio.wait([keeping_house])
         await news_reader().stop()
         await engine_client.close()
         await db.close()

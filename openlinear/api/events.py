@@ -47,7 +47,7 @@ async def _stream(actor: Actor, token: str, after: int | None) -> AsyncIterator[
         yield ": connected\n\n"
         sent = 0
         if after is not None:
-            async for batch in _missed(after):
+            async for batch in _missed(actor, after):
                 sent = batch[-1].id
                 yield _frames(batch, actor.id)
         beat = asyncio.get_running_loop().time() + HEARTBEAT_SECONDS
@@ -76,10 +76,10 @@ async def _next(live: Subscription, beat: float) -> Sequence[News] | None:
         return None
 
 
-async def _missed(after: int) -> AsyncIterator[list[News]]:
+async def _missed(actor: Actor, after: int) -> AsyncIterator[list[News]]:
     while True:
         async with db.snapshot() as session:
-            batch = await feed.news(session, after, BATCH)
+            batch = await feed.missed(session, actor, after, BATCH)
         if not batch:
             return
         yield batch

@@ -21,7 +21,7 @@ class Health(Shape):
     database: str
     engine: str
     sandbox: str
-    """`docker`, `process`, or empty while no worker lives."""
+    """`docker`, `process`, `bare` (`process` without bubblewrap), or empty while no worker lives."""
 
 
 def installed() -> str:

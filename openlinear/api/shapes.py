@@ -154,6 +154,7 @@ class AskQuestion(Shape):
     text: str
     options: list[AskOption]
     multiple: bool
+    custom: bool
 
 
 class Ask(Shape):

@@ -75,11 +75,14 @@ class Card:
 
 @dataclass(frozen=True)
 class Column:
-    """What a column shows: a window of its cards, how many there are, how many are loaded but hidden."""
+    """What a column shows: a window of its cards, how many there are, how many are loaded but hidden,
+    and how many (`rest`) only the server has.
+    """
 
     cards: list[Card] = field(default_factory=list)
     total: int = 0
     hidden: int = 0
+    rest: int = 0
 
 
 def card_of(task: TaskView) -> Card:

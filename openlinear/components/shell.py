@@ -7,8 +7,9 @@ import reflex as rx
 
 from openlinear.components import ui
 from openlinear.components.acting import Personal
-from openlinear.engine_client import engine_client
+from openlinear.live import hub
 from openlinear.services import projects
+from openlinear.vitals import Vitals, monitor
 
 
 @dataclass(frozen=True)
@@ -26,8 +27,7 @@ class ShellState(Personal, rx.State):
     folded: bool = False
     unfolded: bool = False
     """On narrow screens the sidebar is away until it is asked for."""
-    trouble: str = ""
-    hint: str = ""
+    vitals: Vitals = Vitals()
     sheet: bool = False
 
     @rx.event
@@ -37,9 +37,9 @@ class ShellState(Personal, rx.State):
             self.places = [
                 Place(str(one.id), one.name, one.demo) for one in await projects.list_projects(session, actor)
             ]
-            health = await engine_client().health(session)
+            await hub.welcome(self.router.session.session_id)
+            self.vitals = await monitor.look(session)
         self.unfolded = False
-        self.trouble, self.hint = said(health.workers, health.sandbox, health.trouble)
 
     @rx.event
     async def fold(self) -> None:
@@ -54,17 +54,6 @@ class ShellState(Personal, rx.State):
     @rx.event
     async def toggle_sheet(self) -> None:
         self.sheet = not self.sheet
-
-
-def said(workers: int, sandbox: str, trouble: str | None) -> tuple[str, str]:
-    """What the engine's health says in one line: (what is wrong, what one should know)."""
-    if workers == 0:
-        return "No engine is running, so tasks wait in the queue. Start one with `openlinear up`.", ""
-    if trouble:
-        return trouble, ""
-    if sandbox == "process":
-        return "", "Agents run on this machine without a container."
-    return "", ""
 
 
 def shell(*children: rx.Component, current: rx.Var[str] | str = "") -> rx.Component:
@@ -82,16 +71,7 @@ def banners(live_name: str, on_behind: Any) -> rx.Component:
     """What is wrong, if anything is. `on_behind` reads the page again."""
     return rx.fragment(
         ui.Connection.create(live_name=live_name, on_behind=on_behind),
-        rx.cond(
-            ShellState.trouble != "",
-            rx.el.p(
-                ui.icon("triangle-alert", 14), ShellState.trouble, class_name="banner warn", role="status"
-            ),
-        ),
-        rx.cond(
-            ShellState.hint != "",
-            rx.el.p(ui.icon("shield-off", 14), ShellState.hint, class_name="banner", role="status"),
-        ),
+        ui.VitalsLine.create(live_name=live_name, loaded=ShellState.vitals),
     )
 
 

@@ -7,7 +7,7 @@ from reflex.vars import VarData
 from reflex_base.utils.imports import ImportVar
 from reflex_components_core.react_router import link as router_link
 
-FEED_PACKAGES = ["react-markdown@10.1.0", "remark-gfm@4.0.1", "highlight.js@11.12.0"]
+FEED_PACKAGES = ["react-markdown@10.1.0", "remark-gfm@4.0.1", "highlight.js@11.12.0", "diff@8.0.2"]
 DRAG_PACKAGES = [
     "@atlaskit/pragmatic-drag-and-drop@4.0.0",
     "@atlaskit/pragmatic-drag-and-drop-hitbox@3.0.0",
@@ -77,6 +77,14 @@ class Connection(Page):
     on_behind: rx.EventHandler[rx.event.no_args_event_spec]
 
 
+class VitalsLine(Page):
+    """What is wrong with the engine or should be known of it: as loaded, or as told since."""
+
+    tag = "VitalsLine"
+    live_name: rx.Var[str]
+    loaded: rx.Var[Any]
+
+
 class BoardPart(rx.Component):
     library = "$/public/ui/board.jsx"
     lib_dependencies: list[str] = DRAG_PACKAGES
@@ -102,10 +110,14 @@ class Draggable(BoardPart):
 
 
 class ShowMore(BoardPart):
+    """Shows more of what this browser has, and asks for what only the server has (`rest`)."""
+
     tag = "ShowMore"
     live_name: rx.Var[str]
     column: rx.Var[str]
     hidden: rx.Var[int]
+    rest: rx.Var[int]
+    on_more: rx.EventHandler[rx.event.passthrough_event_spec(str)]
 
 
 class Filter(BoardPart):
@@ -131,8 +143,35 @@ class Editable(Field):
     value: rx.Var[str]
     label: rx.Var[str]
     placeholder: rx.Var[str]
-    multiline: rx.Var[bool]
     on_save: rx.EventHandler[rx.event.passthrough_event_spec(str)]
+
+
+class Description(Field):
+    """A text that is read as a document and, on a click or Enter, edited as what it is."""
+
+    library = "$/public/ui/description.jsx"
+    lib_dependencies: list[str] = FEED_PACKAGES
+    tag = "Description"
+    name: rx.Var[str]
+    value: rx.Var[str]
+    label: rx.Var[str]
+    placeholder: rx.Var[str]
+    on_save: rx.EventHandler[rx.event.passthrough_event_spec(str)]
+
+
+class Questions(Field):
+    """What an agent asks, as one form. Answers with a list of texts for each question."""
+
+    library = "$/public/ui/questions.jsx"
+    tag = "Questions"
+    questions: rx.Var[list[Any]]
+    on_answer: rx.EventHandler[rx.event.passthrough_event_spec(list[list[str]])]
+
+
+class Copy(Field):
+    tag = "Copy"
+    text: rx.Var[str]
+    label: rx.Var[str]
 
 
 class QuickAdd(Field):

@@ -13,7 +13,7 @@ from openlinear.components.notice import NoticeState, notice
 from openlinear.live import LiveState, hub
 from openlinear.pages.panel import task_panel
 from openlinear.pages.task import PanelState
-from openlinear.services import execution, feed, tasks
+from openlinear.services import boards, execution, feed, tasks
 from openlinear.services.errors import NotFound, ServiceError
 from openlinear.services.views import BoardView
 
@@ -37,6 +37,8 @@ class BoardState(Personal, rx.State):
     done: list[Card] = []
     cancelled: list[Card] = []
     counts: dict[str, int] = {}
+    cursors: dict[str, str] = {}
+    """Of the finished columns that go on: where the next page begins."""
     news: int = 0
     missing: bool = False
     add_error: str = ""
@@ -47,12 +49,13 @@ class BoardState(Personal, rx.State):
     async def open(self) -> AsyncIterator[None]:
         """Join the project's room, then read its board: what happens in between is not missed.
 
-        A new connection reads everything again; opening a task on the same board does not.
+        A new connection reads everything again, and shows what it has meanwhile; opening a task on the
+        same board does not.
         """
         project_id, task_id = self._place()
         sid = self.router.session.session_id
         known = self._sid == sid and self.project_id == project_id
-        if not known:
+        if self.project_id != project_id:
             self._clear()
             yield
         async with self._acting() as (session, actor):
@@ -68,7 +71,7 @@ class BoardState(Personal, rx.State):
                 return
             await hub.join(sid, actor, wanted, task)
             if not known:
-                self._show(await tasks.board(session, actor, wanted))
+                self._show(await boards.board(session, actor, wanted))
                 self._sid = sid
 
     @rx.event
@@ -76,6 +79,19 @@ class BoardState(Personal, rx.State):
         """News were missed: read the board as on a new connection."""
         self._sid = ""
         return BoardState.open
+
+    @rx.event
+    async def more(self, column: str) -> None:
+        """Older cards of a finished column."""
+        project_id, cursor = self.project_id, self.cursors.get(column)
+        if cursor is None:
+            return
+        async with self._acting() as (session, actor):
+            page = await boards.older(session, actor, an_id(project_id), column, cursor)
+        if (project_id, cursor) == (self.project_id, self.cursors.get(column)):
+            setattr(self, column, [*getattr(self, column), *map(card_of, page.items)])
+            left = {status: at for status, at in self.cursors.items() if status != column}
+            self.cursors = {**left, column: page.next_cursor} if page.next_cursor else left
 
     @rx.event
     async def create(self, project_id: str, title: str) -> None:
@@ -134,13 +150,14 @@ class BoardState(Personal, rx.State):
     def _clear(self) -> None:
         self.project_id, self.name, self.demo, self.missing = "", "", False, False
         self.todo, self.in_progress, self.done, self.cancelled = [], [], [], []
-        self.counts, self.news, self._sid, self.add_error = {}, 0, "", ""
+        self.counts, self.cursors, self.news, self._sid, self.add_error = {}, {}, 0, "", ""
 
     def _show(self, board: BoardView) -> None:
         self.project_id, self.name, self.demo = str(board.project.id), board.project.name, board.project.demo
         for status in ("todo", "in_progress", "done", "cancelled"):
             setattr(self, status, [card_of(task) for task in board.columns.get(status, ())])
         self.counts, self.news = dict(board.counts), board.news_id
+        self.cursors = {status: cursor for status, cursor in board.cursors.items() if cursor}
 
 
 BOARD = BoardState.get_full_name()
@@ -184,7 +201,9 @@ def _column(name: str, title: str, glyph: str, empty: str) -> rx.Component:
             _quick_add() if name == "todo" else rx.fragment(),
             rx.foreach(shown.cards, _card),
             rx.cond(shown.cards.length() == 0, rx.el.p(empty, class_name="empty")),
-            ui.ShowMore.create(live_name=LIVE, column=name, hidden=shown.hidden),
+            ui.ShowMore.create(
+                live_name=LIVE, column=name, hidden=shown.hidden, rest=shown.rest, on_more=BoardState.more
+            ),
             column=name,
             class_name="cards",
         ),

@@ -8,7 +8,7 @@ from openlinear.components import ui
 from openlinear.components.card import result
 from openlinear.components.cards import Card
 from openlinear.live import LiveState, LogState
-from openlinear.pages.task import PanelState, Question
+from openlinear.pages.task import Ask, PanelState
 
 STATUSES = (("todo", "Todo"), ("in_progress", "In Progress"), ("done", "Done"), ("cancelled", "Cancelled"))
 PRIORITIES = (
@@ -36,7 +36,12 @@ def task_panel(
                 PanelState.missing,
                 rx.el.div(
                     rx.el.p("This task does not exist, or you may not see it.", margin_bottom="12px"),
-                    ui.link("Back to the board", href="/p/" + project_id, class_name="btn"),
+                    ui.link(
+                        "Back to the board",
+                        href="/p/" + project_id,
+                        class_name="btn",
+                        custom_attrs={"data-act": "close"},
+                    ),
                     class_name="panel-head",
                 ),
                 rx.cond(
@@ -148,9 +153,11 @@ def _facts(run: rx.Var[Any]) -> rx.Component:
             rx.el.div(
                 rx.el.span(
                     ui.icon("git-branch", 14),
-                    rx.el.span(PanelState.branch, class_name="mono"),
+                    rx.el.span(PanelState.branch, class_name="mono", title=PanelState.branch),
+                    ui.Copy.create(
+                        key=PanelState.branch, text=PanelState.branch, label="Copy the branch name"
+                    ),
                     class_name="fact",
-                    title=PanelState.branch,
                 ),
                 rx.cond(run.state == "done", rx.fragment(*result(run))),
                 class_name="panel-facts",
@@ -224,14 +231,12 @@ def _choice(label: str, value: Any, options: tuple[tuple[str, str], ...], on_cha
 def _details(demo: rx.Var[bool]) -> rx.Component:
     card = _live_card()
     return rx.el.div(
-        ui.Editable.create(
+        ui.Description.create(
             name="description:" + PanelState.task_id,
             key="description:" + PanelState.task_id,
             value=PanelState.description,
             label="Description",
             placeholder="Describe the task: what should be different when it is done?",
-            multiline=True,
-            class_name="bare panel-text",
             on_save=lambda text: PanelState.save_description(PanelState.task_id, text),
         ),
         rx.el.div(
@@ -284,52 +289,41 @@ def _details(demo: rx.Var[bool]) -> rx.Component:
     )
 
 
-def _ask(ask: rx.Var[Question]) -> rx.Component:
-    say = rx.el.input(name="message", class_name="input", placeholder="Or say what to do instead")
+def _ask(ask: rx.Var[Ask]) -> rx.Component:
     return rx.el.section(
-        rx.el.h3(rx.cond(ask.kind == "permission", "The agent asks for permission", "The agent asks")),
-        rx.el.p(ask.text),
         rx.cond(
             ask.kind == "permission",
-            rx.el.form(
-                rx.el.button(
-                    "Allow once",
-                    class_name="btn",
-                    type="button",
-                    on_click=PanelState.reply(PanelState.task_id, ask.id, "once"),
-                ),
-                rx.el.button(
-                    "Always allow",
-                    class_name="btn",
-                    type="button",
-                    on_click=PanelState.reply(PanelState.task_id, ask.id, "always"),
-                ),
-                say,
-                rx.el.button("Deny", class_name="btn danger", type="submit"),
-                on_submit=lambda data: PanelState.deny(PanelState.task_id, ask.id, data),
-                class_name="acts",
+            rx.fragment(
+                rx.el.h3("The agent asks for permission"),
+                rx.el.p(ask.text),
+                _permission(ask.id),
             ),
             rx.fragment(
-                rx.el.div(
-                    rx.foreach(
-                        ask.options,
-                        lambda label: rx.el.button(
-                            label,
-                            class_name="btn",
-                            type="button",
-                            on_click=PanelState.choose(PanelState.task_id, ask.id, label),
-                        ),
-                    ),
-                    class_name="options",
-                ),
-                rx.el.form(
-                    say,
-                    rx.el.button("Answer", class_name="btn", type="submit"),
-                    on_submit=lambda data: PanelState.write(PanelState.task_id, ask.id, data),
-                    class_name="acts",
+                rx.el.h3("The agent asks"),
+                ui.Questions.create(
+                    questions=ask.questions,
+                    on_answer=lambda answers: PanelState.answer(PanelState.task_id, ask.id, answers),
                 ),
             ),
         ),
         class_name="ask",
         key=ask.id,
+    )
+
+
+def _permission(ask_id: rx.Var[str]) -> rx.Component:
+    return rx.el.form(
+        *[
+            rx.el.button(
+                title,
+                class_name="btn",
+                type="button",
+                on_click=PanelState.reply(PanelState.task_id, ask_id, reply),
+            )
+            for reply, title in (("once", "Allow once"), ("always", "Always allow"))
+        ],
+        rx.el.input(name="message", class_name="input", placeholder="Or say what to do instead"),
+        rx.el.button("Deny", class_name="btn danger", type="submit"),
+        on_submit=lambda data: PanelState.deny(PanelState.task_id, ask_id, data),
+        class_name="acts",
     )

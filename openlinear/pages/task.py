@@ -31,13 +31,29 @@ class Tag:
 
 
 @dataclass(frozen=True)
+class Option:
+    label: str
+    description: str
+
+
+@dataclass(frozen=True)
 class Question:
-    """What the agent waits for."""
+    """One of the things an agent wants to know; `custom` allows an answer of one's own."""
+
+    text: str
+    multiple: bool
+    custom: bool
+    options: list[Option] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Ask:
+    """What the agent waits for: a permission, or answers to its questions."""
 
     id: str
     kind: str
     text: str
-    options: list[str] = field(default_factory=list)
+    questions: list[Question] = field(default_factory=list)
 
 
 class PanelState(Personal, rx.State):
@@ -55,7 +71,7 @@ class PanelState(Personal, rx.State):
     error: str = ""
     tags: list[Tag] = []
     models: list[str] = []
-    asks: list[Question] = []
+    asks: list[Ask] = []
     run_id: str = ""
     entries: list[dict[str, Any]] = []
     patch: str = ""
@@ -91,7 +107,7 @@ class PanelState(Personal, rx.State):
                     for one in await labels.list_labels(session, actor)
                 ]
                 self.models = await providers.model_choices(session, actor)
-                self.asks = [_question(ask) for ask in await execution.asks(session, actor, ident)]
+                self.asks = [_ask(ask) for ask in await execution.asks(session, actor, ident)]
                 self.patch = (await execution.diff(session, actor, ident)).patch
                 self._show(task, seen)
         except NotFound:
@@ -187,14 +203,9 @@ class PanelState(Personal, rx.State):
         await self._answer(task_id, ask_id, {"reply": "reject", **({"message": message} if message else {})})
 
     @rx.event
-    async def choose(self, task_id: str, ask_id: str, label: str) -> None:
-        await self._answer(task_id, ask_id, {"answers": [[label]]})
-
-    @rx.event
-    async def write(self, task_id: str, ask_id: str, data: dict[str, Any]) -> None:
-        text = str(data.get("message", "")).strip()
-        if text:
-            await self._answer(task_id, ask_id, {"answers": [[text]]})
+    async def answer(self, task_id: str, ask_id: str, answers: list[list[str]]) -> None:
+        """A list for each question."""
+        await self._answer(task_id, ask_id, {"answers": answers})
 
     async def _answer(self, task_id: str, ask_id: str, answer: dict[str, Any]) -> None:
         async with self._acting() as (session, actor):
@@ -220,5 +231,14 @@ class PanelState(Personal, rx.State):
         self.error = (run.error or "") if run else ""
 
 
-def _question(ask: AskView) -> Question:
-    return Question(str(ask.id), ask.kind, ask.text, [option.label for option in ask.options])
+def _ask(ask: AskView) -> Ask:
+    questions = [
+        Question(
+            one.text,
+            one.multiple,
+            one.custom,
+            [Option(option.label, option.description) for option in one.options],
+        )
+        for one in ask.questions
+    ]
+    return Ask(str(ask.id), ask.kind, ask.text, questions)

@@ -2,12 +2,13 @@
 
 import re
 import unicodedata
+from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
 import jwt
 from email_validator import EmailNotValidError, validate_email
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import func, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import col
 from sqlmodel.ext.asyncio.session import AsyncSession
@@ -88,6 +89,18 @@ async def logout(session: AsyncSession, actor: Actor) -> None:
     await news.tell(session, "session:ended", actor.id, data={"sessionId": str(actor.session_id)})
 
 
+async def over(session: AsyncSession, login_ids: Collection[UUID]) -> set[UUID]:
+    """Which of these logins have ended or run out. Unscoped: for whoever holds connections open."""
+    good = await session.scalars(
+        select(col(AuthSession.id)).where(
+            col(AuthSession.id).in_(login_ids),
+            col(AuthSession.revoked_at).is_(None),
+            col(AuthSession.expires_at) > now(),
+        )
+    )
+    return set(login_ids) - set(good)
+
+
 async def me(session: AsyncSession, actor: Actor) -> UserView:
     return _view(await session.get_one(User, actor.id))
 
@@ -97,10 +110,7 @@ def _view(user: User) -> UserView:
 
 
 async def _begin(session: AsyncSession, user: User) -> str:
-    """A new login of this user, as a token. Logins that are over are cleared on the way."""
-    await session.execute(
-        delete(AuthSession).where(col(AuthSession.user_id) == user.id, col(AuthSession.expires_at) < now())
-    )
+    """A new login of this user, as a token."""
     issued = datetime.now(UTC).replace(microsecond=0)
     expires = issued + timedelta(days=TOKEN_DAYS)
     begun = AuthSession(id=uuid4(), user_id=user.id, created_at=issued, expires_at=expires)

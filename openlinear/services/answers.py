@@ -27,7 +27,8 @@ def _asked(question: dict[str, Any]) -> AskQuestion:
         AskOption(str(option.get("label", "")), str(option.get("description", "")))
         for option in question.get("options") or []
     )
-    return AskQuestion(str(question.get("question", "")), options, bool(question.get("multiple")))
+    text, multiple = str(question.get("question", "")), bool(question.get("multiple"))
+    return AskQuestion(text, options, multiple, custom=not options or question.get("custom") is not False)
 
 
 def checked(ask: EngineAsk, given: dict[str, Any]) -> dict[str, Any]:
@@ -52,12 +53,21 @@ def _question(ask: EngineAsk, given: dict[str, Any]) -> dict[str, Any]:
     if given.get("reject") is True:
         return {"reject": True}
     answers = given.get("answers")
-    wanted = max(1, len(_questions(ask)))
-    shaped = isinstance(answers, list) and len(answers) == wanted
+    questions = [_asked(question) for question in _questions(ask)] or [AskQuestion(ask.text, (), False)]
+    shaped = isinstance(answers, list) and len(answers) == len(questions)
     if not shaped or not all(isinstance(a, list) and a and all(map(_text, a)) for a in answers or []):
-        reason = f"must be {wanted} list(s) of texts, one for each question"
+        reason = f"must be {len(questions)} list(s) of texts, one for each question"
         raise Invalid("The answer does not fit the question.", answers=reason)
+    for question, chosen in zip(questions, answers or [], strict=True):
+        _fits(question, chosen)
     return {"answers": answers}
+
+
+def _fits(question: AskQuestion, chosen: list[str]) -> None:
+    if len(chosen) > 1 and not question.multiple:
+        raise Invalid("Choose one answer to the question.", answers="must hold one text for this question")
+    if not question.custom and not {option.label for option in question.options}.issuperset(chosen):
+        raise Invalid("Choose from the answers offered.", answers="must be labels of the question's options")
 
 
 def _questions(ask: EngineAsk) -> list[dict[str, Any]]:

@@ -16,8 +16,8 @@ from openlinear.services.views import Actor, ProjectView, TaskView
 
 NAME = "Demo shop"
 DESCRIPTION = (
-    "A small repository on this machine. Its cards run on the demo model: a script that ships with "
-    "OpenLinear and makes real edits, tests and commits. Connect a provider to run them on a real model."
+    "A small repository on this machine. Until you connect a provider, its cards run on the demo model: a "
+    "script that ships with OpenLinear and makes real edits, tests and commits."
 )
 BRANCH = "main"
 

@@ -12,7 +12,7 @@ from engine.client import AskView as EngineAsk
 from openlinear.engine_client import engine_client
 from openlinear.models import Project, Task
 from openlinear.models.columns import now
-from openlinear.services import answers, news, ranks
+from openlinear.services import answers, news, ranks, sandbox
 from openlinear.services.access import require_task
 from openlinear.services.cards import task_view
 from openlinear.services.errors import Conflict, Forbidden, NotFound
@@ -27,11 +27,13 @@ AFTERWARDS = {"done": "done", "cancelled": "cancelled"}
 async def execute(session: AsyncSession, actor: Actor, task_id: UUID) -> UUID:
     """Start a run of the task as this actor; its id. It begins when the transaction commits.
 
-    Conflict when it runs already, the actor's parallel limit is reached, or no model is connected.
+    Conflict when it runs already, the actor's parallel limit is reached, no model is connected, or
+    agents would share the server itself (see `sandbox`).
     """
     found, project = await _held(session, actor, task_id)
     if found.archived:
         raise Conflict("The task is archived. Restore it first, then execute it.")
+    await sandbox.require_fit(session)
     card = await task_view(session, found, project)
     new = NewRun(
         task_id=found.id,

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 from uuid import UUID
 
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, func, select
 from sqlmodel import col
 from sqlmodel.ext.asyncio.session import AsyncSession
 
@@ -39,11 +39,35 @@ class News:
 async def news(session: AsyncSession, after: int, limit: int = 500) -> list[News]:
     """What was committed after number `after`. Unscoped: for a process's one reader.
 
-    `session` must be a `db.snapshot()`: two reads that see different moments would leave gaps.
+    `session` must be a `db.snapshot()`: two reads that see different moments would leave gaps. What is
+    handed out has no gap but may end early: read on until nothing comes.
     """
     events = await engine_client().news(session, after, limit)
-    query = select(Change).where(col(Change.id) > after).order_by(col(Change.id)).limit(limit)
-    changes = list(await session.scalars(query))
+    changes = [] if _without_gap(events, after) else await _changes(session, col(Change.id) > after, limit)
+    return await _merged(session, events, changes, limit)
+
+
+async def missed(session: AsyncSession, actor: Actor, after: int, limit: int = 500) -> list[News]:
+    """The same of this actor's projects and doings alone, for one who comes back.
+
+    Some of it may be for others' eyes: `viewers` decides, as ever.
+    """
+    projects = list(await session.scalars(select(col(Project.id)).where(visible_projects(actor))))
+    events = await engine_client().news_of(session, projects, after, limit)
+    own = col(Change.project_id).in_(projects) | (col(Change.user_id) == actor.id)
+    changes = await _changes(session, (col(Change.id) > after) & own, limit)
+    return await _merged(session, events, changes, limit)
+
+
+async def _changes(session: AsyncSession, wanted: ColumnElement[bool], limit: int) -> list[Change]:
+    query = select(Change).where(wanted).order_by(col(Change.id)).limit(limit)
+    return list(await session.scalars(query))
+
+
+async def _merged(
+    session: AsyncSession, events: Sequence[EventView], changes: Sequence[Change], limit: int
+) -> list[News]:
+    """These events and changes in their order, with who may see each."""
     project_ids = {event.project_id for event in events} | {c.project_id for c in changes if c.project_id}
     seen_by = await viewers_of(session, project_ids)
     runs = await _ended(session, events)
@@ -51,6 +75,11 @@ async def news(session: AsyncSession, after: int, limit: int = 500) -> list[News
     found += [_of_change(change, seen_by) for change in changes]
     # A list that was cut off says nothing of what follows its end: the merged one is cut there too.
     return sorted(found, key=lambda item: item.id)[:limit]
+
+
+def _without_gap(events: Sequence[EventView], after: int) -> bool:
+    """Whether these are all the news up to the last of them: one sequence numbers events and changes."""
+    return bool(events) and events[-1].id - after == len(events)
 
 
 async def latest_id(session: AsyncSession) -> int:

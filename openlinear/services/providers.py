@@ -77,31 +77,30 @@ async def disconnect(session: AsyncSession, actor: Actor, provider_id: str) -> N
         raise NotFound("This provider is not connected.")
 
 
-async def model_choices(session: AsyncSession, actor: Actor) -> list[str]:
-    """`provider/model` of everything this user connected; the first is the default."""
-    return [
+async def model_choices(session: AsyncSession, actor: Actor, *, demo: bool = False) -> list[str]:
+    """`provider/model` of everything this user connected; the first is the default. The tasks of a
+    demo project (`demo`) may be done by the demo model too, and are while nothing else is connected.
+    """
+    connected = [
         f"{provider.provider_id}/{model}"
         for provider in map(_view, await _rows(session, actor.id))
         for model in provider.models
     ]
+    return [*connected, DEMO_MODEL] if demo else connected
 
 
 async def model_for(session: AsyncSession, actor: Actor, wanted: str, *, demo: bool) -> str:
     """The model of a run: the task's, or the default. Conflict when the actor cannot use any such."""
-    if not wanted and demo:
-        return DEMO_MODEL
-    if wanted == DEMO_MODEL and demo:
-        return wanted
+    choices = await model_choices(session, actor, demo=demo)
+    if not wanted and not choices:
+        raise Conflict(NO_MODEL)
+    if not wanted or wanted in choices:
+        return wanted or choices[0]
     provider_id = wanted.partition("/")[0]
     if provider_id == DEMO_PROVIDER:
         raise Conflict(
             "The demo model knows the demo project's cards alone. Choose another model for this task."
         )
-    if not wanted:
-        choices = await model_choices(session, actor)
-        if not choices:
-            raise Conflict(NO_MODEL)
-        return choices[0]
     if await session.get(Provider, (actor.id, provider_id)) is None:
         raise Conflict(f'Connect the provider "{provider_id}" under Settings first, or choose another model.')
     return wanted

@@ -3,11 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Any, TypedDict, cast
+from typing import TypedDict
 from uuid import UUID, uuid4
 
 from sqlalchemy import ColumnElement, delete, exists, func, or_, select, tuple_
-from sqlalchemy.orm import defer
 from sqlmodel import col
 from sqlmodel.ext.asyncio.session import AsyncSession
 
@@ -18,14 +17,8 @@ from openlinear.services import labels, news, paging, ranks, text
 from openlinear.services.access import require_project, require_task, visible_projects
 from openlinear.services.cards import task_view, task_views
 from openlinear.services.errors import Conflict
-from openlinear.services.feed import latest_id
-from openlinear.services.fields import STATUSES, checked
-from openlinear.services.preferences import get_settings
-from openlinear.services.projects import view as project_view
-from openlinear.services.views import Actor, BoardView, Page, TaskView
-
-LATEST = 100
-"""How many cards of a finished column a board holds."""
+from openlinear.services.fields import checked
+from openlinear.services.views import Actor, Page, TaskView
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,36 +60,6 @@ class TaskFilter:
     label: str | None = None
     q: str | None = None
     archived: bool = False
-
-
-async def board(session: AsyncSession, actor: Actor, project_id: UUID) -> BoardView:
-    """A project's cards by column, without their descriptions (those are `task`'s)."""
-    seen = await latest_id(session)  # before the rows: news that they hold already does no harm
-    project = await require_project(session, actor, project_id)
-    on_board = (col(Task.project_id) == project_id) & col(Task.archived).is_(False)
-    rows: list[Task] = []
-    for status in STATUSES:
-        query = (
-            select(Task)
-            .options(defer(cast(Any, Task.description)))
-            .where(on_board, col(Task.status) == status)
-            .order_by(col(Task.rank), col(Task.id))
-        )
-        rows += await session.scalars(query.limit(LATEST) if status in ("done", "cancelled") else query)
-    cards = await task_views(session, [(task, project) for task in rows], brief=True)
-    counted = await session.execute(
-        select(col(Task.status), func.count(col(Task.id))).where(on_board).group_by(col(Task.status))
-    )
-    counts = {row[0]: row[1] for row in counted}
-    settings = await get_settings(session, actor)
-    return BoardView(
-        project=project_view(project),
-        columns={status: tuple(card for card in cards if card.status == status) for status in STATUSES},
-        counts={status: counts.get(status, 0) for status in STATUSES},
-        running=await engine_client().open_runs(session, actor.id),
-        parallel_limit=settings.parallel_limit,
-        news_id=seen,
-    )
 
 
 async def task(session: AsyncSession, actor: Actor, task_id: UUID) -> TaskView:

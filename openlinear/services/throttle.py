@@ -24,7 +24,9 @@ async def admit(what: str, who: str, limit: int) -> None:
     async with db.transaction() as session:
         # One at a time for each key, or a burst would be counted before any of it is written.
         await session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(key, 0))))
-        await session.execute(delete(Attempt).where(col(Attempt.tried_at) < now() - WINDOW))
+        # Its own old tries only: the rows of others would be locked in another order than by them.
+        old = col(Attempt.tried_at) < now() - WINDOW
+        await session.execute(delete(Attempt).where(col(Attempt.key) == key, old))
         count, oldest = (
             await session.execute(
                 select(func.count(), func.min(col(Attempt.tried_at))).where(col(Attempt.key) == key)

@@ -117,7 +117,9 @@ class TaskView:
 class BoardView:
     project: ProjectView
     columns: dict[str, tuple[TaskView, ...]]
-    """By status, in order. `done` and `cancelled` hold the latest 100; `counts` says all."""
+    """By status, in order. Of finished ones the first page; `counts` says how many there are."""
+    cursors: dict[str, str | None]
+    """By status, where the next page of the column begins; None when all of it is here."""
     counts: dict[str, int]
     running: int
     """The actor's own open runs, over all projects."""
@@ -134,11 +136,13 @@ class AskOption:
 
 @dataclass(frozen=True, slots=True)
 class AskQuestion:
-    """One of the questions that an agent asks at once. An answer may also be another text."""
+    """One of the questions that an agent asks at once."""
 
     text: str
     options: tuple[AskOption, ...]
     multiple: bool
+    custom: bool = True
+    """Whether an answer may also be another text than an option's label."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -99,7 +99,7 @@ async def test_what_an_agent_writes_is_inert(arrive: Arrive, scribe: Scribe) -> 
     run_id = await scribe.run_of(task_id)
     await page.locator(f"[data-card='{task_id}'] .card-link").click()
     await scribe.write(run_id, Entry("text", "t1", "0", HOSTILE), status="executing")
-    prose = page.locator(".prose")
+    prose = page.locator(".conversation > .prose")
     await expect(prose).to_contain_text("fine")
     assert await prose.locator("img, script, svg, iframe").count() == 0
     hrefs = await prose.locator("a").evaluate_all("links => links.map(a => a.getAttribute('href'))")
@@ -130,6 +130,27 @@ async def test_a_long_line_and_a_lost_connection_lose_nothing(arrive: Arrive, sc
     await expect(page.locator("[data-seq]").last).to_contain_text("while you were away")
     await expect(page.locator(f"[data-card='{task_id}']")).to_contain_text("while you were away")
     assert len(routes) > 1
+
+
+async def test_other_pages_are_sent_nothing_of_the_board_and_coming_back_shows_all(
+    arrive: Arrive, scribe: Scribe
+) -> None:
+    ada = await arrive()
+    page = await demo(ada)
+    task_id = await execute(page)
+    run_id = await scribe.run_of(task_id)
+    second = await ada.again()
+    await second.page.goto(page.url)
+    card = f"[data-card='{task_id}']"
+    for place, title in (("/settings", "Settings"), ("/projects", "Projects")):
+        await page.locator(f".sidebar a[href^='{place}']").first.click()
+        await expect(page.get_by_role("heading", name=title, exact=True)).to_be_visible()
+        ada.frames.clear()
+        await scribe.works(run_id, f"while at {title}", title)
+        await expect(second.page.locator(card)).to_contain_text(f"while at {title}")
+        assert not any(f"while at {title}" in frame for frame in ada.frames)
+        await page.locator(".sidebar .nav-row", has_text="Demo shop").click()
+        await expect(page.locator(card)).to_contain_text(f"while at {title}")
 
 
 async def knock(site: Site, origin: str) -> int:

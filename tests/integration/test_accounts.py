@@ -1,18 +1,24 @@
 """Accounts and logins on a real PostgreSQL."""
 
+import asyncio
 import time
+from datetime import timedelta
+from types import SimpleNamespace
 from uuid import uuid4
 
 import jwt
 import pytest
 from sqlalchemy import select
 
-from openlinear import db
+from openlinear import db, live
+from openlinear.live import Hub, LiveState
 from openlinear.models import AuthSession, User
+from openlinear.models.columns import now
 from openlinear.services import accounts
 from openlinear.services.errors import Conflict, Invalid, NotSignedIn, TooMany
 from openlinear.services.views import Actor, UserView
 from openlinear.settings import get_settings
+from tests.support.live import Namespace
 from tests.support.product import PASSWORD, MakeActor, Workerless
 
 pytestmark = pytest.mark.usefixtures("product")
@@ -188,3 +194,25 @@ async def test_an_address_may_try_and_register_so_often_only(monkeypatch: pytest
     with pytest.raises(TooMany):
         await register("Ada", "a3@example.com", address="203.0.113.9")
     await register("Ada", "a3@example.com", address="203.0.113.10")
+
+
+async def test_the_pages_of_a_login_that_runs_out_are_left_and_told(
+    make_actor: MakeActor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live, "LOGINS_EVERY", 0.01)
+    ada, bo, project = await make_actor(), await make_actor("Bo"), uuid4()
+    namespace, hub = Namespace(), Hub()
+    hub.attach(SimpleNamespace(event_namespace=namespace))  # type: ignore[arg-type]
+    await hub.join("ada", ada, project, None)
+    await hub.join("bo", bo, project, None)
+    watching = asyncio.create_task(hub.watch_logins())
+    await asyncio.sleep(0.1)
+    assert namespace.sent == []
+    async with db.transaction() as session:
+        (await session.get_one(AuthSession, ada.session_id)).expires_at = now() - timedelta(seconds=1)
+    async with asyncio.timeout(5):
+        while not namespace.sent:
+            await asyncio.sleep(0.01)
+    watching.cancel()
+    assert namespace.sent == [("ada", {LiveState.get_full_name(): {"ended": True}})]
+    assert namespace.rooms == {"ada": set(), "bo": {f"room:{project}"}}

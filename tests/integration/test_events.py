@@ -15,12 +15,12 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from engine.client import EventView
 from engine.db import Database
 from engine.models import Run, now
-from engine.record import Entry, Recorder
+from engine.record import Entry, Recorder, append
 from openlinear import db
 from openlinear.adapters import product as engine_side
 from openlinear.api import events
-from openlinear.newsreader import NewsReader, news_reader
-from openlinear.services import accounts, execution, feed, news, tasks
+from openlinear.newsreader import NewsReader, Subscription, news_reader
+from openlinear.services import accounts, execution, feed, news, projects, tasks
 from openlinear.services.demo import create_demo
 from openlinear.services.tasks import TaskInput
 from openlinear.services.views import Actor, ProjectView, TaskView
@@ -170,7 +170,7 @@ async def act_out(run_id: UUID) -> None:
         run.status, run.outcome, run.pr_url, run.ended_at = "done", "pull_request", "https://x/pr/1", now()
         await session.flush()
         await engine_side().ended(session, run_id)
-        await recorder.append(session, run, [Entry("status", "ended", message="Done")])
+        await append(session, run, [Entry("status", "ended", message="Done")])
     await database.close()
 
 
@@ -222,6 +222,28 @@ async def test_who_comes_back_gets_what_they_missed_once(
         fresh = await make(ada, project)
         got = [(await following.event())[2]["taskId"] for _ in range(6)]
         assert got == [str(card.id) for card in [*missed, fresh]]
+
+
+async def test_who_comes_back_is_read_nothing_of_others(
+    served: str, ada: Actor, project: ProjectView, make_actor: MakeActor
+) -> None:
+    stranger = await make_actor("Bo")
+    async with db.transaction() as session:
+        theirs, cards = await create_demo(session, stranger)
+        run_id = await execution.execute(session, stranger, cards[0].id)
+    await act_out(run_id)
+    await make(stranger, theirs)
+    card = await make(ada, project)
+    async with db.transaction() as session:
+        await projects.delete_project(session, ada, project.id)
+    async with db.snapshot() as session:
+        read = await feed.missed(session, ada, 0)
+        assert {item.kind for item in await feed.missed(session, stranger, 0)} >= {"execution:log"}
+    assert [item.kind for item in read] == ["project:created", "task:created", "project:deleted"]
+    async with stream(served, await token_of(ada), after=0) as following:
+        told = [await following.event() for _ in range(3)]
+    assert [number for number, _, _ in told] == [item.id for item in read]
+    assert told[1][2]["taskId"] == str(card.id)
 
 
 async def test_a_stream_ends_with_its_login_and_others_go_on(
@@ -291,3 +313,25 @@ async def test_run_rows_are_read_and_never_copied(ada: Actor) -> None:
         card = await tasks.task(session, ada, cards[0].id)
     assert card.execution is not None
     assert card.execution.progress == 42
+
+
+async def test_a_change_right_behind_an_event_is_read_with_it(ada: Actor, project: ProjectView) -> None:
+    """Both committed before either is read, and one NOTIFY tells of the latter: both are handed on."""
+    async with db.transaction() as session:
+        _, cards = await create_demo(session, ada)
+        run_id = await execution.execute(session, ada, cards[0].id)
+    reader, follower = NewsReader(), Subscription()
+    reader._followers.add(follower)
+    async with db.transaction() as session:
+        reader.last = await feed.latest_id(session)
+    database = Database(get_settings().database_url, pool_size=2)
+    await Recorder(database, run_id).note("Fetching", part="cloning")
+    await database.close()
+    await make(ada, project)
+    async with db.transaction() as session:
+        told = await feed.latest_id(session)
+    async with db.snapshots() as session:
+        await reader._read(session, told)
+    follower.end()
+    kinds = [item.kind async for batch in follower for item in batch]
+    assert kinds == ["execution:progress", "task:created"]

@@ -11,7 +11,7 @@ from engine.errors import RunError
 from openlinear import db
 from openlinear.adapters import product as engine_side
 from openlinear.models import Change, Project
-from openlinear.services import demo, execution, projects
+from openlinear.services import demo, execution, projects, providers, tasks
 from openlinear.services.errors import Conflict, Invalid, NotFound, Unavailable
 from openlinear.services.projects import ProjectInput, ProjectPatch
 from openlinear.services.views import Actor, ProjectView
@@ -195,6 +195,20 @@ async def test_the_demo_is_made_once_however_often_it_is_asked_for(product: Work
         assert view[cards[0].id].model == DEMO_MODEL
     with pytest.raises(Conflict):
         await projects.update_project(ada, made[0], ProjectPatch(clone_url=URL))
+
+
+async def test_demo_cards_run_on_a_real_model_once_there_is_one(product: Workerless, ada: Actor) -> None:
+    async with db.transaction() as session:
+        _, cards = await demo.create_demo(session, ada)
+        assert await providers.model_choices(session, ada, demo=True) == [DEMO_MODEL]
+        await providers.connect(session, ada, "openai", "a-key", models=["gpt-5-mini"])
+        assert await providers.model_choices(session, ada, demo=True) == ["openai/gpt-5-mini", DEMO_MODEL]
+        assert await providers.model_choices(session, ada) == ["openai/gpt-5-mini"]
+        await tasks.update_task(session, ada, cards[1].id, {"model": DEMO_MODEL})
+        for card in cards[:2]:
+            await execution.execute(session, ada, card.id)
+        runs = await product.latest(session, [card.id for card in cards])
+    assert [runs[card.id].model for card in cards[:2]] == ["openai/gpt-5-mini", DEMO_MODEL]
 
 
 async def test_a_project_whose_task_runs_is_not_pulled_away(product: Workerless, ada: Actor) -> None:

@@ -13,7 +13,7 @@ from engine.models import Ask, Run, now
 from openlinear import db
 from openlinear.adapters import product as engine_side
 from openlinear.models import Change, Task
-from openlinear.services import execution, labels, preferences, providers, ranks, tasks
+from openlinear.services import boards, execution, labels, paging, preferences, providers, ranks, tasks
 from openlinear.services.errors import Conflict, Forbidden, Invalid, NotFound
 from openlinear.services.tasks import TaskFilter, TaskInput, TaskPatch
 from openlinear.services.views import Actor, ProjectView, TaskView
@@ -32,7 +32,7 @@ async def change(actor: Actor, task_id: UUID, patch: TaskPatch) -> TaskView:
 
 async def column(actor: Actor, project: ProjectView, status: str = "todo") -> list[str]:
     async with db.transaction() as session:
-        return [card.title for card in (await tasks.board(session, actor, project.id)).columns[status]]
+        return [card.title for card in (await boards.board(session, actor, project.id)).columns[status]]
 
 
 async def execute(actor: Actor, task_id: UUID) -> UUID:
@@ -202,12 +202,33 @@ async def test_a_board_takes_as_many_queries_for_many_cards_as_for_few(
 
         event.listen(db.engine().sync_engine, "before_cursor_execute", count)
         async with db.transaction() as session:
-            board = await tasks.board(session, ada, project.id)
+            board = await boards.board(session, ada, project.id)
         event.remove(db.engine().sync_engine, "before_cursor_execute", count)
         counts.append(len(statements))
     assert counts[0] == counts[1] < 20
     assert board.counts == {"todo": 8, "in_progress": 0, "done": 0, "cancelled": 0}
     assert {card.description for card in board.columns["todo"]} == {""}
+
+
+async def test_a_finished_column_comes_in_pages(ada: Actor, project: ProjectView) -> None:
+    made = [await make(ada, project, f"Task {n}") for n in range(5)]
+    for card in made:
+        await change(ada, card.id, {"status": "done", "order": 7.25})  # the same place: the id decides
+    by_id = [card.title for card in sorted(made, key=lambda card: card.id)]
+    async with db.transaction() as session:
+        whole = await boards.board(session, ada, project.id)
+        assert [card.title for card in whole.columns["done"]] == by_id
+        assert whole.cursors["done"] is None
+        start = paging.encode(["-100.0", str(made[0].id)])
+        first = await boards.older(session, ada, project.id, "done", start, limit=3)
+        assert first.next_cursor is not None
+        second = await boards.older(session, ada, project.id, "done", first.next_cursor, limit=3)
+    assert [card.title for card in (*first.items, *second.items)] == by_id
+    assert second.next_cursor is None
+    for status, cursor in (("todo", start), ("done", "x"), ("done", paging.encode(["nan", str(made[0].id)]))):
+        with pytest.raises(Invalid):
+            async with db.transaction() as session:
+                await boards.older(session, ada, project.id, status, cursor)
 
 
 async def test_execute_hands_the_engine_the_task_and_moves_the_card(
@@ -224,7 +245,7 @@ async def test_execute_hands_the_engine_the_task_and_moves_the_card(
         assert (run.author_name, run.author_email) == (ada.name, ada.email)
         assert (run.base_branch, run.user_id, run.project_id) == ("main", ada.id, project.id)
         assert run.model.startswith("anthropic/")
-        board = await tasks.board(session, ada, project.id)
+        board = await boards.board(session, ada, project.id)
         (card,) = board.columns["in_progress"]
         assert card.execution is not None
         assert (card.execution.run_id, card.execution.status) == (run_id, "queued")
@@ -346,7 +367,9 @@ async def test_a_stranger_finds_no_task(ada: Actor, project: ProjectView, make_a
     async with db.transaction() as session:
         for attempt in (
             tasks.task(session, stranger, made.id),
-            tasks.board(session, stranger, project.id),
+            boards.board(session, stranger, project.id),
+            boards.older(session, stranger, project.id, "done", paging.encode(["0.0", str(made.id)])),
+            boards.counts(session, stranger, project.id),
             tasks.update_task(session, stranger, made.id, {"title": "Mine"}),
             tasks.move_task(session, stranger, made.id, "done"),
             tasks.delete_task(session, stranger, made.id),

@@ -11,7 +11,7 @@ from sqlmodel import col
 
 from engine.db import Database
 from engine.models import Ask, Run, RunDiff
-from engine.record import Entry, Recorder
+from engine.record import Entry, Recorder, append
 from openlinear.services import execution
 from tests.support.browser import Site
 
@@ -37,9 +37,9 @@ class Scribe:
         entry = Entry("tool", part, "running", line, details={"tool": "bash", "input": {"command": line}})
         await self.write(run_id, entry, status="executing", message=line, progress=progress)
 
-    async def asks(self, run_id: UUID, text: str) -> UUID:
+    async def asks(self, run_id: UUID, text: str, kind: str = "permission", **details: Any) -> UUID:
         async with self.database.transaction() as session:
-            ask = Ask(run_id=run_id, part="ask", kind="permission", text=text, details={"ask": "permission"})
+            ask = Ask(run_id=run_id, part="ask", kind=kind, text=text, details={"ask": kind, **details})
             session.add(ask)
         await self.write(run_id, Entry("ask", "ask", message=text), status="waiting", message=text)
         return ask.id
@@ -59,7 +59,7 @@ class Scribe:
             for name, value in columns.items():
                 setattr(run, name, value)
             await session.flush()
-            await recorder.append(session, run, [Entry("status", "ended", message="Done")])
+            await append(session, run, [Entry("status", "ended", message="Done")])
             await execution.ended(session, run_id)  # type: ignore[arg-type]
 
 

@@ -20,6 +20,7 @@ def ask(kind: str, **details: Any) -> AskView:
 PERMISSION = ask("permission")
 ONE = ask("question", questions=[{"question": "Which?", "options": OPTIONS, "multiple": True}])
 TWO = ask("question", questions=[{"options": OPTIONS}, {"options": OPTIONS}])
+CLOSED = ask("question", questions=[{"options": OPTIONS, "custom": False}])
 BARE = ask("question", options=OPTIONS)
 
 
@@ -40,6 +41,7 @@ def test_a_question_shows_its_options() -> None:
         (ONE, {"answers": [["A", "B"]]}),
         (TWO, {"answers": [["A"], ["something else"]]}),
         (BARE, {"answers": [["A"]]}),
+        (CLOSED, {"answers": [["B"]]}),
         (ONE, {"reject": True}),
     ],
 )
@@ -61,6 +63,8 @@ def test_answers_that_fit(to: AskView, given: dict[str, Any]) -> None:
         (ONE, {"answers": [[1]]}),
         (ONE, {"answers": [["\ud800"]]}),
         (TWO, {"answers": [["A"]]}),
+        (TWO, {"answers": [["A", "B"], ["A"]]}),
+        (CLOSED, {"answers": [["C"]]}),
         (ONE, {"reject": False}),
     ],
 )

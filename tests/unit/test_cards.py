@@ -7,7 +7,6 @@ from uuid import UUID
 import pytest
 
 from openlinear.components.cards import card_of, clip, initials, plain, progress_of, short, short_date
-from openlinear.components.shell import said
 from openlinear.live import LiveState
 from openlinear.services.views import ExecutionView, LabelView, TaskView
 
@@ -137,10 +136,3 @@ def test_numbers_are_short() -> None:
 
 def test_initials() -> None:
     assert [initials(name) for name in ("Ada", "Ada King Lovelace", "")] == ["A", "AL", ""]
-
-
-def test_the_banner_names_the_cure_or_says_how_agents_run() -> None:
-    assert "openlinear up" in said(0, "", None)[0]
-    assert said(1, "docker", "No image") == ("No image", "")
-    assert said(1, "docker", None) == ("", "")
-    assert said(1, "process", None) == ("", "Agents run on this machine without a container.")

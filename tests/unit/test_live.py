@@ -10,33 +10,13 @@ import pytest
 
 from engine.client import EventView
 from openlinear import live
-from openlinear.live import RING, Hub, LiveState, LogState
+from openlinear.live import FEW, RING, Hub, LiveState, LogState
 from openlinear.services.feed import News
 from openlinear.services.views import Actor
+from tests.support.live import Namespace
 
 PROJECT, TASK, RUN = uuid4(), uuid4(), uuid4()
 LIVE, LOG = LiveState.get_full_name(), LogState.get_full_name()
-
-
-class Namespace:
-    """Reflex's event namespace, as far as the hub uses it."""
-
-    def __init__(self) -> None:
-        self.rooms: dict[str, set[str]] = {}
-        self.sent: list[tuple[str, dict[str, Any]]] = []
-
-    async def enter_room(self, sid: str, room: str) -> None:
-        self.rooms.setdefault(sid, set()).add(room)
-
-    async def leave_room(self, sid: str, room: str) -> None:
-        self.rooms[sid].discard(room)
-
-    async def emit(self, name: str, update: Any, room: str) -> None:
-        assert name == "event"
-        self.sent.append((room, update.delta))
-
-    def values(self, state: str) -> list[dict[str, Any]]:
-        return [delta[state] for _, delta in self.sent if state in delta]
 
 
 @pytest.fixture
@@ -53,10 +33,14 @@ def hub(namespace: Namespace, monkeypatch: pytest.MonkeyPatch) -> Hub:
 
 
 class Reader:
-    """A news reader with one batch; then it is silent."""
+    """A news reader with one batch, and more when it is handed some; else it is silent."""
 
     def __init__(self, *batch: News) -> None:
-        self.batch = list(batch)
+        self.batches: asyncio.Queue[list[News]] = asyncio.Queue()
+        self.hand(*batch)
+
+    def hand(self, *batch: News) -> None:
+        self.batches.put_nowait(list(batch))
 
     def subscribe(self) -> "Reader":
         return self
@@ -70,10 +54,7 @@ class Reader:
         return self
 
     async def __anext__(self) -> list[News]:
-        if not self.batch:
-            await asyncio.Event().wait()
-        batch, self.batch = self.batch, []
-        return batch
+        return await self.batches.get()
 
 
 async def follow(hub: Hub, *news: News) -> None:
@@ -105,15 +86,50 @@ async def test_a_seat_is_in_its_rooms_and_gives_up_the_former(hub: Hub, namespac
     assert namespace.rooms["s1"] == set()
 
 
-async def test_every_line_travels_once_and_only_the_latest_progress(hub: Hub, namespace: Namespace) -> None:
+async def test_a_connection_that_ends_gives_up_its_seat(hub: Hub, namespace: Namespace) -> None:
     ada = person()
     await hub.join("s1", ada, PROJECT, TASK)
-    await follow(hub, *[event(n, {ada.id}, "tool", f"step {n}", "running") for n in range(1, 6)])
+    await namespace.trigger_event("disconnect", "s1", "transport close")
+    assert namespace.gone == ["s1"], "Reflex was not told"
+    await hub.join("s1", ada, PROJECT, TASK)  # its handler was still under way
+    await follow(hub, event(1, {ada.id}, "tool", "step 1", "running"))
+    assert namespace.sent == []
+    assert (hub._seats, hub._pending) == ({}, {})
+
+
+@pytest.mark.parametrize("count", [5, FEW + 1])
+async def test_every_line_travels_once_and_of_much_progress_only_the_latest(
+    hub: Hub, namespace: Namespace, count: int
+) -> None:
+    ada = person()
+    await hub.join("s1", ada, PROJECT, TASK)
+    await follow(hub, *[event(n, {ada.id}, "tool", f"step {n}", "running") for n in range(1, count + 1)])
     lines = [value[f"e:{n}"]["message"] for n, value in enumerate(namespace.values(LOG), start=1)]
-    assert lines == [f"step {n}" for n in range(1, 6)]
-    (progress,) = namespace.values(LIVE)
-    assert progress[f"p:{TASK}"] == {"n": 5, "run": str(RUN), "line": {"message": "step 5"}}
+    assert lines == [f"step {n}" for n in range(1, count + 1)]
+    progress = namespace.values(LIVE)
+    assert len(progress) == (count if count <= FEW else 1)
+    assert progress[-1][f"p:{TASK}"] == {"n": count, "run": str(RUN), "line": {"message": f"step {count}"}}
     assert {room for room, _ in namespace.sent} == {f"room:{PROJECT}", f"room:{TASK}"}
+
+
+async def test_what_comes_while_another_is_sent_is_sent_too(
+    hub: Hub, namespace: Namespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ada = person()
+    await hub.join("s1", ada, PROJECT, TASK)
+    sending, emit = asyncio.Event(), namespace.emit
+
+    async def slowly(name: str, update: Any, room: str) -> None:
+        sending.set()
+        await asyncio.sleep(2 * live.BEAT)
+        await emit(name, update, room)
+
+    monkeypatch.setattr(namespace, "emit", slowly)
+    await hub._take(event(1, {ada.id}))
+    await sending.wait()
+    await hub._take(event(2, {ada.id}))
+    await asyncio.sleep(8 * live.BEAT)
+    assert [key for value in namespace.values(LOG) for key in value if key.startswith("e:")] == ["e:1", "e:2"]
 
 
 async def test_lines_go_to_nobody_who_has_not_opened_the_task(hub: Hub, namespace: Namespace) -> None:
@@ -138,6 +154,27 @@ async def test_who_may_no_longer_see_it_leaves_before_the_update(hub: Hub, names
     await follow(hub, event(1, {ada.id}))
     assert namespace.rooms["bob"] == set()
     assert namespace.rooms["ada"] == {f"room:{PROJECT}", f"room:{TASK}"}
+
+
+async def test_news_that_nobody_understands_does_not_end_the_others(
+    hub: Hub, namespace: Namespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The pages read their boards again, and the next news arrives as ever."""
+    monkeypatch.setattr(live, "AGAIN", 0.0)
+    ada = person()
+    await hub.join("s1", ada, PROJECT, TASK)
+    odd = News(
+        1, "execution:progress", PROJECT, TASK, None, {}, frozenset({ada.id}), event(1, {ada.id}).event
+    )
+    reader = Reader(odd)
+    task = asyncio.create_task(hub.follow(reader))  # type: ignore[arg-type]
+    async with asyncio.timeout(5):
+        while not any("behind" in value for value in namespace.values(LIVE)):
+            await asyncio.sleep(0.01)
+    reader.hand(event(2, {ada.id}))
+    await asyncio.sleep(3 * live.BEAT)
+    task.cancel()
+    assert "e:2" in namespace.values(LOG)[-1]
 
 
 async def test_the_end_of_a_login_empties_its_seats_and_no_others(hub: Hub, namespace: Namespace) -> None:

@@ -25,9 +25,9 @@ OTHER = uuid.UUID("00000000-0000-4000-8000-00000000b0c2")
 
 @pytest.fixture(scope="module")
 async def plain(process_settings: EngineSettings) -> AsyncIterator[ProcessSandbox]:
-    """The same as on a machine without bubblewrap."""
+    """The same as an ordinary user's on a machine without bubblewrap."""
     sandbox = ProcessSandbox(process_settings)
-    sandbox.__dict__["_bwrap"] = None
+    sandbox.__dict__["_bwrap"] = sandbox.__dict__["_unsafe"] = None
     yield sandbox
 
 
@@ -149,7 +149,7 @@ async def test_found_by_a_new_engine(
 ) -> None:
     fresh = ProcessSandbox(process_settings)
     assert (await fresh.found())[USER] == "running"
-    fresh.__dict__["_bwrap"] = sandbox._bwrap
+    fresh.__dict__["_bwrap"], fresh.__dict__["_unsafe"] = sandbox._bwrap, sandbox._unsafe
     assert await fresh.ensure(USER, silent) == box
 
 

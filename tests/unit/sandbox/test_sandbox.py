@@ -17,6 +17,7 @@ from engine.sandbox.choose import choose
 from engine.sandbox.docker_state import _unix
 from engine.sandbox.helper import helper_name
 from engine.sandbox.output import Output
+from engine.sandbox.process import ProcessSandbox
 from engine.sandbox.reaper import carriers, reap
 from engine.sandbox.server import server_password
 from engine.settings import EngineSettings
@@ -147,11 +148,37 @@ def test_the_engines_dates_are_read_to_the_microsecond() -> None:
 
 async def test_auto_is_decided_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/no.sock")
-    assert (await choose(settings(openlinear_home=tmp_path))).name == "process"
+    assert isinstance(await choose(settings(openlinear_home=tmp_path)), ProcessSandbox)
     assert json.loads((tmp_path / "sandbox.json").read_text()) == {"sandbox": "process"}
     (tmp_path / "sandbox.json").write_text('{"sandbox": "docker"}')
     assert (await choose(settings(openlinear_home=tmp_path))).name == "docker", "an outage must not downgrade"
-    assert (await choose(settings(openlinear_home=tmp_path, sandbox="process"))).name == "process"
+    asked_for = await choose(settings(openlinear_home=tmp_path, sandbox="process"))
+    assert isinstance(asked_for, ProcessSandbox)
+
+
+async def test_root_runs_no_agents_without_bubblewrap(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    monkeypatch.setattr("engine.sandbox.process.bubblewrap", lambda: None)
+    sandbox = ProcessSandbox(settings(openlinear_home=tmp_path, sandbox="process"))
+    assert sandbox.name == "bare"
+    assert "Install bubblewrap" in (await sandbox.check() or "")
+    with pytest.raises(RunError, match="Install bubblewrap"):
+        await sandbox.ensure(USER, silent)
+    monkeypatch.setattr("engine.sandbox.process.bubblewrap", lambda: "/usr/bin/bwrap")
+    able = ProcessSandbox(settings(openlinear_home=tmp_path, sandbox="process"))
+    assert able.name == "process"
+    assert "OpenCode is not installed yet" in (await able.check() or "")
+
+
+async def test_what_auto_found_is_for_one_person(tmp_path: Path) -> None:
+    (tmp_path / "sandbox" / str(uuid.uuid4())).mkdir(parents=True)
+    sandbox = ProcessSandbox(settings(openlinear_home=tmp_path))
+    sandbox.__dict__["_unsafe"] = None
+    with pytest.raises(RunError, match="SANDBOX=process"):
+        await sandbox.ensure(USER, silent)
+    assert not (tmp_path / "sandbox" / str(USER)).exists()
 
 
 async def test_without_an_engine_the_image_says_the_cure(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,29 @@
+"""What nobody needs any more."""
+
+from datetime import timedelta
+
+from sqlalchemy import delete, func, select
+from sqlmodel import col
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from openlinear.engine_client import engine_client
+from openlinear.models import Attempt, AuthSession, Change, Task
+from openlinear.models.columns import now
+from openlinear.services import throttle
+
+CHANGES_KEPT = timedelta(days=7)
+"""Whoever comes back to /api/events after longer is told what there is."""
+
+
+async def sweep(session: AsyncSession) -> None:
+    """Clear it, unless another process does so at this moment."""
+    alone = func.pg_try_advisory_xact_lock(func.hashtextextended("housekeeping", 0))
+    if not await session.scalar(select(alone)):
+        return
+    await engine_client().prune(session, select(col(Task.id)))
+    over = col(AuthSession.revoked_at).is_not(None) | (col(AuthSession.expires_at) < now())
+    await session.execute(delete(AuthSession).where(over))
+    await session.execute(delete(Change).where(col(Change.changed_at) < now() - CHANGES_KEPT))
+    # Tries that are being counted or cleared by `throttle` are passed over, not waited for.
+    old = select(col(Attempt.id)).where(col(Attempt.tried_at) < now() - throttle.WINDOW)
+    await session.execute(delete(Attempt).where(col(Attempt.id).in_(old.with_for_update(skip_locked=True))))
