@@ -201,6 +201,8 @@ def serve_stack(database: str, folder: Path, **settings: str) -> Iterator[Stack]
             "GITHUB_API_URL": github.url,
             # Tests look into a container after a run: in one that is frozen meanwhile, a command hangs.
             "CONTAINER_IDLE_PAUSE_SECONDS": "120",
+            # Ten runs at once in one container, where people have three.
+            "CONTAINER_MEMORY_MB": "1024",
             "RUN_IDLE_SECONDS": str(IDLE_SECONDS),
             "RUN_TOTAL_SECONDS": str(TOTAL_SECONDS),
             "MODEL_RETRY_LIMIT": str(RETRY_LIMIT),

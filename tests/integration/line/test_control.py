@@ -100,7 +100,7 @@ async def test_a_person_runs_three_at_once_and_nobody_elses_are_counted(person: 
     await asyncio.gather(*(cancel(person, task) for task in tasks[1:]))
 
 
-EATS = "python3 -c \"x = bytearray(b'x') * (1 << 30)\""
+EATS = "python3 -c \"x = bytearray(b'x') * (1 << 31)\""
 EATS_AND_SURVIVES = (
     "for one in /proc/[0-9]*; do "
     "grep -qa serve $one/cmdline && echo 1000 > $one/oom_score_adj; done 2>/dev/null; " + EATS
@@ -120,7 +120,7 @@ async def test_out_of_memory_is_named_and_the_next_run_works(person: Person) -> 
     killed = await task_with(person, project, "greedy", Turn("", [Bash(EATS_AND_SURVIVES)]), Turn("Never."))
     await person.execute(killed)
     await assert_failed(
-        person, killed, "ran out of memory (512 MB)", "raise CONTAINER_MEMORY_MB", kind="sandbox"
+        person, killed, "ran out of memory (1024 MB)", "raise CONTAINER_MEMORY_MB", kind="sandbox"
     )
 
     after = await task_with(person, project, "after-greed", Turn("", [Write("b.txt", "x\n")]), Turn("Done."))
