@@ -108,23 +108,21 @@ class NewsReader:
             db.snapshots() as session,
         ):
             await connection.execute("LISTEN news")
+            told: int | None = None
             while True:
-                await self._read(session)
-                async for _ in connection.notifies(timeout=POLL_SECONDS, stop_after=1):
-                    pass
+                await self._read(session, told)
+                told = None
+                async for hint in connection.notifies(timeout=POLL_SECONDS, stop_after=1):
+                    told = int(hint.payload)  # hints come in the order of their numbers
 
-    async def _read(self, session: AsyncSession) -> None:
-        """Hand on everything there is after the last news, in batches.
-
-        What is committed after a read is notified after it, so a batch that is not full is the last.
-        """
-        full = True
-        while full:
+    async def _read(self, session: AsyncSession, told: int | None) -> None:
+        """Hand on what there is after the last news, in batches: up to number `told`, or all of it."""
+        while told is None or self.last < told:
             async with session.begin():
                 batch = await feed.news(session, self.last, BATCH)
-                if batch:  # before the transaction ends: that is one more way to the database and back
-                    self._hand_on(batch)
-            full = len(batch) == BATCH
+                if not batch:
+                    return
+                self._hand_on(batch)  # now: the end of the transaction is one more way to the database
 
     def _hand_on(self, batch: list[News]) -> None:
         self.last = batch[-1].id
