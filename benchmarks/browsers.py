@@ -32,7 +32,7 @@ class Wire:
 
     async def connect(self, http: aiohttp.ClientSession, server: str, auth: object, **headers: str) -> None:
         url = f"{server}/_event/?EIO=4&transport=websocket&token={uuid.uuid4()}"
-        self._socket = await http.ws_connect(url, headers=headers, max_msg_size=0, autoping=False)
+        self._socket = await http.ws_connect(url, headers=headers, max_msg_size=0)
         await self._socket.receive()
         await self.send("40/_event," + (json.dumps(auth) if auth else ""))
         self._listening = asyncio.create_task(self._listen())

@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 
 BEAT = 0.03
 """Seconds between two sendings of a project's updates; what happens meanwhile goes with the next."""
-FEW = 8
+FEW = 40
 """As many lines of progress are all sent at one beat; of more, the latest of each task alone."""
 ROWS_EVERY = 1.0
 """How often the progress of running tasks is read from their rows, in seconds."""
