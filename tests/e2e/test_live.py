@@ -143,8 +143,12 @@ async def test_other_pages_are_sent_nothing_of_the_board_and_coming_back_shows_a
     await second.page.goto(page.url)
     card = f"[data-card='{task_id}']"
     for place, title in (("/settings", "Settings"), ("/projects", "Projects")):
+        ada.frames.clear()
         await page.locator(f".sidebar a[href^='{place}']").first.click()
         await expect(page.get_by_role("heading", name=title, exact=True)).to_be_visible()
+        async with asyncio.timeout(10):
+            while not any("shell_state" in frame for frame in ada.frames):  # read after the board was left
+                await asyncio.sleep(0.01)
         ada.frames.clear()
         await scribe.works(run_id, f"while at {title}", title)
         await expect(second.page.locator(card)).to_contain_text(f"while at {title}")
