@@ -44,7 +44,7 @@ def _web(settings: Settings, environ: Mapping[str, str]) -> processes.Command:
     return processes.Command((sys.executable, "-c", code, str(settings.api_port)), environ)
 
 
-def _worker(settings: Settings, environ: Mapping[str, str]) -> processes.Command:
+def _worker(environ: Mapping[str, str], name: str = "main") -> processes.Command:
     code = "raise SystemExit('no engine today')" if environ.get("BROKEN") == "engine" else ENGINE
     return processes.Command((sys.executable, "-c", code), environ)
 
