@@ -17,6 +17,18 @@ async def person(stack: Stack) -> AsyncIterator[Person]:
         yield registered
 
 
+@pytest.fixture(autouse=True)
+async def nothing_left_running(stack: Stack, person: Person) -> AsyncIterator[None]:
+    """A test that fails in the middle takes no slots from the next one."""
+    yield
+    query = "SELECT task_id FROM runs WHERE user_id = %s AND ended_at IS NULL"
+    left = [{"id": str(task)} for (task,) in stack.rows(query, person.id)]
+    for task in left:
+        await person.http.post(f"/api/tasks/{task['id']}/cancel")
+    for task in left:
+        await person.ended(task)
+
+
 @pytest.fixture
 async def crowd(person: Person) -> AsyncIterator[Person]:
     """Ada, who may run ten tasks at once for the length of this test."""

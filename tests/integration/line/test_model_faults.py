@@ -48,47 +48,56 @@ async def connect(person: Person, provider: str, port: int, key: str) -> str:
     return f"{provider}/{person.stack.model.model}"
 
 
-async def test_a_model_that_fails_ends_the_run_with_its_reason(crowd: Person) -> None:
-    made = await cards(crowd, "faults")
-    locked = await connect(crowd, "locked", crowd.stack.model.port, "a-wrong-key")
-    away = await connect(crowd, "away", free_port(), "any-key")
-    flaky = await made.start("flaky", Fail(529, times=1), Turn("", [Write("a.txt", "x\n")]), Turn("Done."))
-    retries = f"after {RETRY_LIMIT} retries"
-    cases = [
-        (
-            await made.start("wrong", Turn(), model=locked),
-            ("refused the key", "under Settings"),
-            "authentication",
-        ),
-        (await made.start("nobody-there", Turn(), model=away), (retries,), "network"),
-        (
-            await made.start("limit", Fail(429, message="Rate limit reached")),
-            (retries, "Rate limit"),
-            "rate_limit",
-        ),
-        (await made.start("trouble", Fail(500)), (retries, "another model"), "overload"),
-        (
-            await made.start("long-wait", Fail(429, retry_after=60, message="Too many requests")),
-            ("asks to wait longer",),
-            "rate_limit",
-        ),
-        (await made.start("drops", Turn("Half a sen", dropped=True)), (retries, "broke off"), "network"),
-        (await made.start("mute", Hang()), (f"no sign of life for {IDLE_SECONDS} seconds",), "timeout"),
-        (
-            await made.start("refuses", Fail(400, message="No such thing")),
-            ("No such thing",),
-            "invalid_request",
-        ),
-    ]
+Case = tuple[Json, tuple[str, ...], str]
+"""A task, words of the reason its run fails for, and the kind of it."""
+
+
+async def assert_each_fails(person: Person, cases: list[Case]) -> None:
     ended = await asyncio.gather(
-        *(assert_failed(crowd, task, *words, kind=kind) for task, words, kind in cases)
+        *(assert_failed(person, task, *words, kind=kind) for task, words, kind in cases)
     )
     assert {one["status"] for one in ended} == {"in_progress"}, "a failed card stays, to be retried"
-    assert "a-wrong-key" not in str([await crowd.log(task) for task, _, _ in cases])
-    recovered = await assert_done(crowd, flaky)
-    assert "retry" in [entry["kind"] for entry in await crowd.log(recovered)]
+
+
+async def test_a_model_that_refuses_or_is_mute_ends_the_run_with_its_reason(crowd: Person) -> None:
+    made = await cards(crowd, "refuses")
+    locked = await connect(crowd, "locked", crowd.stack.model.port, "a-wrong-key")
+    away = await connect(crowd, "away", free_port(), "any-key")
+    wrong = await made.start("wrong", Turn(), model=locked)
+    nobody = await made.start("nobody-there", Turn(), model=away)
+    refused = await made.start("refuses", Fail(400, message="No such thing"))
+    mute = await made.start("mute", Hang())
+    cases: list[Case] = [
+        (wrong, ("refused the key", "under Settings"), "authentication"),
+        (nobody, (f"after {RETRY_LIMIT} retries",), "network"),
+        (refused, ("No such thing",), "invalid_request"),
+        (mute, (f"no sign of life for {IDLE_SECONDS} seconds",), "timeout"),
+    ]
+    await assert_each_fails(crowd, cases)
+    assert "a-wrong-key" not in str(await crowd.log(wrong))
     for provider in ("locked", "away"):
         await crowd.ask("DELETE", f"/opencode/auth?providerId={provider}", expect=204)
+
+
+async def test_a_model_that_fails_again_and_again_is_given_up_and_one_that_recovers_is_not(
+    crowd: Person,
+) -> None:
+    made = await cards(crowd, "retries")
+    retries = f"after {RETRY_LIMIT} retries"
+    flaky = await made.start("flaky", Fail(529, times=1), Turn("", [Write("a.txt", "x\n")]), Turn("Done."))
+    limited = await made.start("limit", Fail(429, message="Rate limit reached"))
+    troubled = await made.start("trouble", Fail(500))
+    patient = await made.start("long-wait", Fail(429, retry_after=60, message="Too many requests"))
+    dropping = await made.start("drops", Turn("Half a sen", dropped=True))
+    cases: list[Case] = [
+        (limited, (retries, "Rate limit"), "rate_limit"),
+        (troubled, (retries, "another model"), "overload"),
+        (patient, ("asks to wait longer",), "rate_limit"),
+        (dropping, (retries, "broke off"), "network"),
+    ]
+    await assert_each_fails(crowd, cases)
+    await assert_done(crowd, flaky)
+    assert "retry" in [entry["kind"] for entry in await crowd.log(flaky)]
 
 
 def outside(path: str) -> Call:
