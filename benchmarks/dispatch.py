@@ -25,6 +25,7 @@ from tests.support.stack import Json, Person, Stack, register, serve_stack
 REPEATS = 20
 SETTINGS = {
     "CONTAINER_IDLE_PAUSE_SECONDS": "3600",  # the bare scripts hold no lease
+    "CONTAINER_MEMORY_MB": "1024",  # for all of the ways together
     "RUN_IDLE_SECONDS": "120",
     "RUN_TOTAL_SECONDS": "600",
 }
@@ -142,6 +143,7 @@ async def _bare_scripts(stack: Stack, inside: Inside, arrivals: Arrivals, git_po
             session = await _prompt(agent, tree, f"Say done {prompt}")
             arrived = await arrivals.of(marker)
             await _idle(agent, tree, session)
+            await agent.post("/instance/dispose", params={"directory": tree})
             await inside.put_aside(tree)
             await inside.sh('git -C "$1" worktree prune', bare)
             return arrived - began
