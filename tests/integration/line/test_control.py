@@ -101,11 +101,13 @@ async def test_a_person_runs_three_at_once_and_nobody_elses_are_counted(person: 
 
 
 EATS = "python3 -c \"x = bytearray(b'x') * (1 << 31)\""
-EATS_AND_SURVIVES = (
+STARVES_THE_SERVER = (
     "for one in /proc/[0-9]*; do "
-    "grep -qa serve $one/cmdline && echo 1000 > $one/oom_score_adj; done 2>/dev/null; " + EATS
+    "grep -qa serve $one/cmdline && echo 1000 > $one/oom_score_adj; done 2>/dev/null; "
+    "for one in $(seq 60); do "
+    "python3 -c \"x = bytearray(b'x') * (1 << 25); import time; time.sleep(30)\" & done; wait"
 )
-"""As before, but the agent server is made the first to be killed."""
+"""Memory runs out with the agent server as the largest of many: it is the one that is killed."""
 
 
 async def test_out_of_memory_is_named_and_the_next_run_works(person: Person) -> None:
@@ -117,7 +119,7 @@ async def test_out_of_memory_is_named_and_the_next_run_works(person: Person) -> 
     await person.execute(survivor)
     await assert_done(person, survivor)
 
-    killed = await task_with(person, project, "greedy", Turn("", [Bash(EATS_AND_SURVIVES)]), Turn("Never."))
+    killed = await task_with(person, project, "greedy", Turn("", [Bash(STARVES_THE_SERVER)]), Turn("Never."))
     await person.execute(killed)
     await assert_failed(
         person, killed, "ran out of memory (1024 MB)", "raise CONTAINER_MEMORY_MB", kind="sandbox"
