@@ -28,10 +28,11 @@ from benchmarks.parts import database, folder
 from benchmarks.table import Figures, Ratio, Series
 from engine.db import Database
 from engine.models import Run, RunEvent, now
-from engine.record import Entry, Recorder
+from engine.record import Entry
 from openlinear import frontend, processes
 from openlinear.models import Project, Task
 from openlinear.settings import Settings
+from tests.support.engine import recorder_of
 
 CLIENTS, RATE, SECONDS, CARDS = 50, 20, 60, 1000
 EVENTS = RATE * SECONDS
@@ -88,7 +89,7 @@ def _delays(frames: list[tuple[int, float, int, str]], began: dict[int, float]) 
 
 async def _write_events(db: Database, run_id: UUID) -> None:
     """One to begin with, whose frame the bare room repeats, then the measured ones."""
-    recorder = Recorder(db, run_id)
+    recorder = recorder_of(db, run_id)
     began = time.monotonic()
     for number in range(EVENTS + 1):
         await asyncio.sleep(began + number / RATE - time.monotonic())

@@ -1,6 +1,6 @@
 """The worker process: `python -m engine --product package.module:factory`.
 
-SIGTERM leaves at once and touches no agent: the work is durable, the next worker carries on.
+SIGTERM hands over and leaves, and touches no agent: the work is durable, the next worker carries on.
 SIGINT parks first (see `Containers.park`): the whole product is being stopped by its person.
 """
 
@@ -15,29 +15,33 @@ from importlib import import_module
 from engine.bootstrap import build, launch
 from engine.ports import Product
 from engine.settings import EngineSettings
-from engine.worker import Heartbeat, Name
+from engine.worker import Abandoned, Membership, Name, leave_when_frozen, process_id
 
 log = logging.getLogger("engine")
 
 PARK_SECONDS = 6.0
 
 
-async def work(name: str, product: Product) -> None:
+async def work(wanted: str, product: Product) -> None:
     """Take work until a signal comes. Ends the process itself: see `_leave`."""
     settings = EngineSettings()
-    here = await build(settings, product)
+    here = await build(settings, product, process_id())
     asked = asyncio.Queue[signal.Signals]()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, asked.put_nowait, number)
-    held, beat = Name(here.database.libpq_url, name), Heartbeat(here, name)
-    await held.claim()
-    await beat.once()
-    await launch(here, name)
+    name = Name(here.database.libpq_url, wanted)
+    member = Membership(here, await name.claim())
+    await member.join()
+    leave_when_frozen(settings.worker_lease_seconds, _leave)
+    await launch(here)
     services = [
         asyncio.create_task(serve())
-        for serve in (here.signals.serve, here.containers.serve, held.serve, beat.serve)
+        for serve in (
+            *(here.signals.serve, here.containers.serve),
+            *(name.serve, member.serve, Abandoned(here).serve),
+        )
     ]
-    log.info("taking work as %s, agents run in: %s", name, here.sandbox.name)
+    log.info("taking work as %s, agents run in: %s", here.worker, here.sandbox.name)
 
     stop = asyncio.create_task(asked.get())
     done, _ = await asyncio.wait([stop, *services], return_when=asyncio.FIRST_COMPLETED)
@@ -47,7 +51,7 @@ async def work(name: str, product: Product) -> None:
         _leave(1)
     if stop.result() == signal.SIGINT:
         await _park(here.containers.park)
-    await beat.stop()
+    await member.leave()
     _leave(0)
 
 
@@ -78,7 +82,9 @@ def main() -> None:
     parser.add_argument(
         "--product", required=True, help="module:factory of what implements engine.ports.Product"
     )
-    parser.add_argument("--name", default="main", help="names this worker; one worker a name")
+    parser.add_argument(
+        "--name", default="main", help="this worker's name; where it is taken, a number is added"
+    )
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     for noisy in ("httpx", "docker", "urllib3", "dbos"):

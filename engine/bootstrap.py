@@ -16,8 +16,8 @@ from engine.signals import Signals
 from engine.world import World, set_world
 
 
-async def build(settings: EngineSettings, product: Product) -> World:
-    """Every adapter, wired. Starts nothing."""
+async def build(settings: EngineSettings, product: Product, worker: str) -> World:
+    """Every adapter, wired, for the process of this id. Starts nothing."""
     database = Database(settings.database_url, pool_size=settings.worker_concurrency)
     sandbox = await choose(settings)
     here = World(
@@ -29,22 +29,20 @@ async def build(settings: EngineSettings, product: Product) -> World:
         agents={"opencode": OpenCode(sandbox, settings)},
         forge=GitHub(settings),
         product=product,
+        worker=worker,
     )
     set_world(here)
     return here
 
 
-async def launch(here: World, name: str) -> None:
-    """Begin to take work: first what this worker's predecessor of the same name left, then the queues.
-
-    Called on the event loop, which DBOS then runs the workflows on.
-    """
+async def launch(here: World) -> None:
+    """Begin to take work from the queues. Called on the event loop, which DBOS then runs the workflows on."""
     settings = here.settings
     config: DBOSConfig = {
         "name": APPLICATION,
         "system_database_url": settings.database_url,
         "application_version": APPLICATION_VERSION,
-        "executor_id": name,
+        "executor_id": here.worker,
         "serializer": SERIALIZER,
         "run_migrations": False,
         "log_level": "WARNING",

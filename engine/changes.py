@@ -55,7 +55,7 @@ async def collect_changes(here: World, run: Run, box: Box, recorder: Recorder) -
     )
     if sha == base:
         return False
-    await _keep_diff(here, run, store, base, sha)
+    await _keep_diff(recorder, store, base, sha)
     return True
 
 
@@ -75,24 +75,16 @@ async def discard_incoming(repos: Path, run_id: UUID) -> None:
     await asyncio.to_thread(shutil.rmtree, repos / "incoming" / str(run_id), ignore_errors=True)
 
 
-async def _keep_diff(here: World, run: Run, store: Store, base: str, sha: str) -> None:
+async def _keep_diff(recorder: Recorder, store: Store, base: str, sha: str) -> None:
     """The commit and what it changed, for the page: the web process reads no repository."""
     change = await diff(store, base, sha)
-    async with here.database.transaction() as session:
+    patch = change.patch.replace("\x00", "\N{SYMBOL FOR NULL}")
+    async with recorder.transaction() as (session, run):
         await session.merge(
-            RunDiff(
-                run_id=run.id,
-                patch=change.patch.replace("\x00", "\N{SYMBOL FOR NULL}"),
-                files=[asdict(file) for file in change.files],
-            )
+            RunDiff(run_id=run.id, patch=patch, files=[asdict(file) for file in change.files])
         )
-    await Recorder(here.database, run.id).write(
-        [],
-        head_sha=sha,
-        additions=change.additions,
-        deletions=change.deletions,
-        files_changed=len(change.files),
-    )
+        run.head_sha, run.files_changed = sha, len(change.files)
+        run.additions, run.deletions = change.additions, change.deletions
 
 
 async def free_branch(

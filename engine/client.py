@@ -21,7 +21,7 @@ from engine.agents.demo_cards import CARDS, MODEL, PROVIDER
 from engine.errors import RunError
 from engine.git.remote import parse
 from engine.models import Ask, Run, RunDiff, RunEvent, Worker, now
-from engine.queues import APPLICATION, CHECKS, HEARTBEAT_SECONDS, RUNS, SERIALIZER
+from engine.queues import APPLICATION, CHECKS, RUNS, SERIALIZER
 from engine.record import Entry, append
 from engine.settings import EngineSettings
 from engine.signals import CHANNEL
@@ -192,9 +192,9 @@ class Engine:
         run = await session.get(Run, run_id, with_for_update=True)
         if run is None or run.ended_at is not None:
             return False
-        run.cancel_requested = True
-        if run.started_at is None:
-            run.status, run.ended_at = "cancelled", now()
+        run.cancel_requested_at = run.cancel_requested_at or now()
+        if run.fence == 0:
+            run.status, run.ended_at, run.cleared_at = "cancelled", now(), now()
             await session.flush()
             await ended(session, run_id)
             await append(session, run, [Entry("status", "ended", message="Cancelled")])
@@ -313,9 +313,9 @@ class Engine:
         return _view(AskView, ask) if ask else None
 
     async def health(self, session: AsyncSession) -> Health:
-        """Who is alive: a worker that was seen within three heartbeats."""
-        fresh = now() - timedelta(seconds=3 * HEARTBEAT_SECONDS)
-        rows = await session.execute(select(Worker).where(col(Worker.seen_at) > fresh))
+        """Who is alive: a worker that was seen within its lease."""
+        lease = timedelta(seconds=self._settings.worker_lease_seconds)
+        rows = await session.execute(select(Worker).where(col(Worker.seen_at) > func.now() - lease))
         workers = list(rows.scalars())
         able = [worker for worker in workers if worker.trouble is None]
         first = next(iter(able or workers), None)

@@ -9,7 +9,7 @@ import logging
 from datetime import timedelta
 from uuid import UUID
 
-from sqlalchemy import delete, exists, func, select
+from sqlalchemy import delete, exists, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
@@ -17,6 +17,7 @@ from sqlmodel import col
 from engine.db import Database
 from engine.models import Container, Lease, now
 from engine.ports import Box, BoxState, Report, Sandbox
+from engine.record import Recorder
 from engine.settings import EngineSettings
 
 log = logging.getLogger(__name__)
@@ -31,15 +32,15 @@ class Containers:
         self._settings = settings
         self._parked = asyncio.Event()
 
-    async def lease(self, run_id: UUID, user_id: UUID, report: Report) -> Box:
+    async def lease(self, recorder: Recorder, user_id: UUID, report: Report) -> Box:
         """The user's sandbox, awake and ready, kept so until the run releases it. Repeatable."""
         await self.unless_parked()
-        async with self._database.transaction() as session:
+        async with recorder.transaction() as (session, run):
             await session.execute(
                 insert(Container).values(user_id=user_id, used_at=now()).on_conflict_do_nothing()
             )
             await session.execute(
-                insert(Lease).values(run_id=run_id, user_id=user_id).on_conflict_do_nothing()
+                insert(Lease).values(run_id=run.id, user_id=user_id).on_conflict_do_nothing()
             )
         async with self._database.transaction() as session:
             await self._lock(session, user_id)
@@ -52,6 +53,19 @@ class Containers:
             row = await session.get(Container, user_id)
             if row is not None:
                 row.used_at = now()
+
+    async def spend(self, user_id: UUID) -> None:
+        """A run was stopped in there: what escaped goes with the sandbox, as soon as no run needs it."""
+        async with self._database.transaction() as session:
+            await session.execute(
+                update(Container).where(col(Container.user_id) == user_id).values(spent=True)
+            )
+
+    async def retire(self, user_id: UUID) -> None:
+        """Put the user's sandbox to rest now, if nothing needs it: not only at the next sweep."""
+        state = (await self._sandbox.found()).get(user_id)
+        if state is not None:
+            await self._sweep_one(user_id, state)
 
     async def sweep(self) -> None:
         """Pause what is idle, remove what was idle for the whole timeout. Once."""
@@ -72,7 +86,10 @@ class Containers:
             if leases:
                 return
             idle = now() - row.used_at
-            if idle > timedelta(milliseconds=self._settings.container_idle_timeout_ms):
+            if row.spent:
+                await self._sandbox.remove(user_id)
+                row.spent = False
+            elif idle > timedelta(milliseconds=self._settings.container_idle_timeout_ms):
                 log.info("removing the sandbox of user %s, idle for %s", user_id, idle)
                 await self._sandbox.remove(user_id)
             elif state == "running" and idle.total_seconds() > self._settings.container_idle_pause_seconds:

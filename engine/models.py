@@ -50,6 +50,7 @@ class Run(SQLModel, table=True):
         Index("runs_by_task", "task_id", "created_at"),
         # One open run per task, whoever presses Execute, however often.
         Index("runs_one_open_per_task", "task_id", unique=True, postgresql_where=text("ended_at IS NULL")),
+        Index("runs_not_cleared", "id", postgresql_where=text("cleared_at IS NULL")),
     )
 
     id: UUID = Field(default_factory=uuid4, primary_key=True)
@@ -80,7 +81,18 @@ class Run(SQLModel, table=True):
     error_kind: str | None = None
     outcome: str | None = None
     """`pull_request`, `pushed`, `no_changes`; None unless done."""
-    cancel_requested: bool = False
+    attempt: int = 1
+    """The how-manieth time the agent is set to it."""
+
+    owner: str | None = None
+    """The worker process that carries it on, by its id in `workers`."""
+    fence: int = Field(default=0, sa_type=BigInteger)
+    """Grows whenever the owner changes: writes that know an older number are refused."""
+    cancel_requested_at: datetime | None = _time()
+    cancel_taken_at: datetime | None = _time()
+    """When a worker last began to see the cancellation through."""
+    cleared_at: datetime | None = _time()
+    """When, after its end, nothing was left of it in the sandbox and no lease."""
 
     sandbox: str | None = None
     session_id: str | None = None
@@ -168,6 +180,8 @@ class Container(SQLModel, table=True):
     user_id: UUID = Field(primary_key=True)
     used_at: datetime = _now()
     """The end of the latest lease; idle time counts from here."""
+    spent: bool = False
+    """A run was stopped in there: what escaped being killed goes with it, once no run needs it."""
 
 
 class Lease(SQLModel, table=True):
@@ -180,11 +194,15 @@ class Lease(SQLModel, table=True):
 
 
 class Worker(SQLModel, table=True):
-    """An engine process that is alive while its heartbeat is fresh."""
+    """An engine process that is alive while its heartbeat is fresh. Without its row it may write nothing."""
 
     __tablename__ = "workers"
 
     id: str = Field(primary_key=True)
+    """One process's: a worker that starts again under its name has another."""
+    name: str
+    version: str
+    """Of its workflows' code (`engine.queues.APPLICATION_VERSION`)."""
     started_at: datetime = _now()
     seen_at: datetime = _now()
     sandbox: str = ""

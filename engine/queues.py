@@ -10,8 +10,6 @@ RUNS = "runs"
 CHECKS = "checks"
 """Short look-ups that a person waits for: never behind a run."""
 
-APPLICATION_VERSION = "1"
-"""Pinned: DBOS would hash the code, and strand the runs that were under way at an upgrade. Grows only
-when a change of a workflow's steps cannot carry on runs that the old code began."""
-
-HEARTBEAT_SECONDS = 5.0
+APPLICATION_VERSION = "2"
+"""Pinned: DBOS would hash the code, and strand the runs that were under way at an upgrade. Grows whenever
+a workflow's steps change: what an older version left then starts over, on what the run's row says is done."""

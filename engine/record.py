@@ -6,10 +6,10 @@ the lock of all news until the transaction ends (see `engine.models`).
 
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
-from uuid import UUID
 
 from sqlalchemy import func, insert, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -17,6 +17,7 @@ from sqlmodel import col
 
 from engine.db import Database
 from engine.models import ENDED, Run, RunEvent
+from engine.ownership import Hold, require
 
 MESSAGE_CHARS = 200
 NAME_CHARS = 300
@@ -42,19 +43,27 @@ class Entry:
 
 
 class Recorder:
-    """Writes one run's history."""
+    """Writes one run's history, for as long as the hold on it lasts: Superseded afterwards."""
 
-    def __init__(self, database: Database, run_id: UUID) -> None:
+    def __init__(self, database: Database, hold: Hold) -> None:
         self._database = database
-        self.run_id = run_id
+        self._hold = hold
+        self.run_id = hold.run_id
 
     async def run(self) -> Run:
+        """The row as it is now. Before anything outside is touched, this is a check of the hold too."""
         async with self._database.transaction() as session:
-            return await self.load(session)
+            run = await session.get_one(Run, self.run_id)
+            require(run, self._hold)
+            return run
 
-    async def load(self, session: AsyncSession, *, lock: bool = False) -> Run:
-        run = await session.get_one(Run, self.run_id, with_for_update=lock)
-        return run
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[tuple[AsyncSession, Run]]:
+        """A transaction that holds the run's lock, and whose writes no older owner can make."""
+        async with self._database.transaction() as session:
+            run = await session.get_one(Run, self.run_id, with_for_update=True)
+            require(run, self._hold)
+            yield session, run
 
     async def note(self, message: str, *, part: str, level: str = "info", **columns: Any) -> None:
         """A line of progress: the card shows it, the log keeps it."""
@@ -62,10 +71,14 @@ class Recorder:
 
     async def write(self, entries: Sequence[Entry], **columns: Any) -> None:
         """Set `columns` of the run and append what is new of `entries`. An ended run stays as it is."""
-        async with self._database.transaction() as session:
-            run = await self.load(session, lock=True)
+        async with self.transaction() as (session, run):
             if run.status not in ENDED:
                 await append(session, run, entries, **columns)
+
+    async def postscript(self, message: str, *, part: str, level: str = "info") -> None:
+        """A line in the log of a run that may have ended: what became of what it left behind."""
+        async with self.transaction() as (session, run):
+            await append(session, run, [Entry("status", part, message=message, level=level)])
 
     async def text_offsets(self) -> dict[str, str]:
         """How far each text part is recorded: part → characters, as text (see `ports.Agent.events`)."""

@@ -1,4 +1,4 @@
-"""The life of a run, top to bottom: prepare → converse → collect → publish → propose → finish.
+"""The life of a run, top to bottom: prepare → converse → collect → publish → propose, then its end.
 
 Each step is checkpointed by DBOS and may be repeated: after a crash the workflow carries on from the
 step that was under way. So a step reads the run's row, does what is not done yet, and writes what it
@@ -8,13 +8,15 @@ returns is small JSON: None to go on, or how the run ends.
 
 import asyncio
 import logging
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 from uuid import UUID
 
 from dbos import DBOS
 
-from engine.changes import collect_changes, discard_incoming, free_branch, known
+from engine import ending
+from engine.changes import collect_changes, free_branch, known
+from engine.ending import lease
 from engine.errors import RunError
 from engine.git import workspace
 from engine.git.demo import demo_home, ensure_demo_repo
@@ -22,20 +24,18 @@ from engine.git.mirror import Mirror
 from engine.git.publish import push
 from engine.git.remote import Remote, parse
 from engine.git.store import Store
-from engine.models import ENDED, Run, now
-from engine.ports import Box, Credential, Session
+from engine.models import Run, now
+from engine.ownership import Hold, Superseded, claim
+from engine.ports import Credential
 from engine.pull_request import body
 from engine.record import Entry, Recorder, append
+from engine.retries import wait_before
 from engine.session import converse as follow_session
 from engine.session import open_session
-from engine.step import PATIENTLY, End, internal, step, success
+from engine.step import PATIENTLY, End, database_away, internal, step, success
 from engine.world import World, world
 
 log = logging.getLogger(__name__)
-
-SALVAGE_SECONDS = 20.0
-TIDY_SECONDS = 30.0
-"""How long the end of a run may take to save and to clean before it is recorded without that."""
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -43,23 +43,50 @@ B = TypeVar("B")
 
 @DBOS.workflow(name="run", max_recovery_attempts=None)
 async def run_workflow(run_id: str) -> str:
+    """Carry a run to its end, from wherever an earlier worker left it."""
     try:
-        end = await _walk(run_id)
-    except Exception:  # whatever it was, a run that began has an end
-        log.exception("run %s broke", run_id)
-        end = internal("run")
-    if end["status"] != "done":
-        await salvage(run_id)
-    await finish(run_id, end)
+        hold = await _claim(UUID(run_id))
+        if hold is None:
+            return "ended"
+        end = await _walk(hold)
+        await stop(hold)
+        if end["status"] == "failed":
+            await salvage(hold)
+        await finish(hold, end)
+        await clear(hold)
+    except Superseded:
+        log.info("run %s: another worker carries it on", run_id)
+        return "superseded"
     return end["status"]
 
 
-async def _walk(run_id: str) -> End:
-    for take in (prepare, converse, collect, publish):
-        end = await take(run_id)
-        if end is not None:
-            return end
-    return await propose(run_id) or success("pushed")
+async def _claim(run_id: UUID) -> Hold | None:
+    """The hold on the run; None when nothing is left to do. Waits for a database that is away."""
+    here = world()
+    while True:
+        try:
+            return await claim(here.database, run_id, here.worker)
+        except Exception as error:
+            if not database_away(error):
+                raise
+            await asyncio.sleep(1.0)
+
+
+async def _walk(hold: Hold) -> End:
+    """Step by step; one whose failure may pass is tried again (see `engine.retries`)."""
+    attempt = 1
+    try:
+        for take in (prepare, converse, collect, publish, propose):
+            while (end := await take(hold)) is not None:
+                attempt += 1
+                wait = await retry(hold, take.__name__, end, attempt) if end["status"] == "failed" else None
+                if wait is None:
+                    return end
+                await DBOS.sleep_async(wait)
+    except Exception:  # whatever it was, a run that began has an end
+        log.exception("run %s broke", hold.run_id)
+        return internal("run")
+    return success("pull_request")
 
 
 # -- steps --------------------------------------------------------------------------------------
@@ -68,6 +95,8 @@ async def _walk(run_id: str) -> End:
 @step
 async def prepare(here: World, run: Run, recorder: Recorder) -> End | None:
     """Refresh the mirror with the user's credential, wake their sandbox, lay out the workspace."""
+    if run.session_id is not None:  # the agent is at work in there: only the checkpoint was lost
+        return None
     await recorder.note(
         "Fetching the repository",
         part="cloning",
@@ -76,7 +105,7 @@ async def prepare(here: World, run: Run, recorder: Recorder) -> End | None:
         started_at=run.started_at or now(),
         sandbox=here.sandbox.name,
     )
-    (mirror, base), box = await _both(_mirror(here, run), _box(here, run, recorder))
+    (mirror, base), box = await _both(_mirror(here, run), lease(here, run, recorder))
     await mirror.share(here.sandbox.shared_objects(run.user_id) / str(run.project_id))
     if run.base_sha is not None:  # a repeat: a worker that died may have left git at work in there
         await here.sandbox.stop_run(box, run.id)
@@ -89,13 +118,13 @@ async def prepare(here: World, run: Run, recorder: Recorder) -> End | None:
 async def converse(here: World, run: Run, recorder: Recorder) -> End | None:
     """Prompt the agent, unless that was done before, and follow it to the end of its turn."""
     agent = here.agents[run.agent]
-    box = await _box(here, run, recorder)
+    box = await lease(here, run, recorder)
     keys = list(await here.product.provider_keys(run.user_id))
     session = await open_session(here, run, box, agent, keys)
     await recorder.note(
         "The agent has the task", part="executing", status="executing", progress=20, session_id=session.id
     )
-    await follow_session(here, await recorder.run(), box, session, agent)
+    await follow_session(here, recorder, box, session, agent)
     return None
 
 
@@ -103,7 +132,7 @@ async def converse(here: World, run: Run, recorder: Recorder) -> End | None:
 async def collect(here: World, run: Run, recorder: Recorder) -> End | None:
     """Take what the agent changed out of the sandbox, as one commit in the mirror."""
     await recorder.note("Collecting the changes", part="collecting", status="committing", progress=80)
-    changed = await collect_changes(here, run, await _box(here, run, recorder), recorder)
+    changed = await collect_changes(here, run, await lease(here, run, recorder), recorder)
     return None if changed else success("no_changes")
 
 
@@ -143,51 +172,42 @@ async def propose(here: World, run: Run, recorder: Recorder) -> End | None:
     return success("pull_request")
 
 
-@DBOS.step(name="salvage", **PATIENTLY)
-async def salvage(run_id: str) -> None:
-    """What a failed or cancelled run has done so far is kept in the mirror, and shown as its diff."""
-    here = world()
-    recorder = Recorder(here.database, UUID(run_id))
-    run = await recorder.run()
-    if run.session_id is None or run.base_sha is None:
-        return
-    try:
-        async with asyncio.timeout(SALVAGE_SECONDS):
-            box = await _box(here, run, recorder)
-            agent = here.agents[run.agent]
-            await agent.abort(box, _session(run, box))
-            await here.sandbox.stop_run(box, run.id)
-            if run.head_sha is None:
-                await collect_changes(here, run, box, recorder)
-    except Exception as error:  # the run has ended already; its reason must not be hidden by this
-        log.warning("run %s: its unfinished work could not be kept: %s", run_id, error)
-        await recorder.note("The unfinished work could not be kept", part="salvage", level="warning")
+# -- around the steps -----------------------------------------------------------------------------
 
 
-@DBOS.step(name="finish", **PATIENTLY)
-async def finish(run_id: str, end: End) -> None:
-    """Free what the run held, then record its end and tell the product, in one transaction."""
+@DBOS.step(name="retry", **PATIENTLY)
+async def retry(hold: Hold, failed: str, end: End, attempt: int) -> float | None:
+    """Whether what failed gets this further attempt: the seconds to wait for it, or None."""
     here = world()
-    recorder = Recorder(here.database, UUID(run_id))
-    run = await recorder.run()
-    await _tidy(here, run, recorder)
-    async with here.database.transaction() as session:
-        run = await recorder.load(session, lock=True)
-        if run.status in ENDED:
-            return
-        run.status, run.outcome, run.error, run.error_kind = (
-            end["status"],
-            end["outcome"],
-            end["reason"],
-            end["kind"],
-        )
-        run.ended_at = now()
-        run.message = ""
-        run.progress = 100 if end["status"] == "done" else run.progress
-        await session.flush()
-        await here.product.ended(session, run.id)
-        level = "error" if end["status"] == "failed" else "info"
-        await append(session, run, [Entry("status", "ended", message=_farewell(run), level=level)])
+    async with Recorder(here.database, hold).transaction() as (session, run):
+        most = here.settings.run_attempts
+        wait = wait_before(end["kind"], attempt, most)
+        if wait is None or run.cancel_requested_at is not None or run.attempt >= attempt:
+            return wait
+        if failed == "converse":
+            run.session_id = None
+        message = f"Attempt {attempt} follows in {wait:.0f} s: {end['reason']}"
+        details = {"attempt": attempt, "error": end["reason"], "class": end["kind"], "waitSeconds": wait}
+        entry = Entry("status", f"attempt:{attempt}", message=message, level="warning", details=details)
+        await append(session, run, [entry], attempt=attempt, message=message)
+        return wait
+
+
+def _part(name: str, work: Callable[..., Awaitable[None]]) -> Callable[..., Coroutine[Any, Any, None]]:
+    """A part of a run's end as a step that is tried until it works: its failure would leave no end."""
+
+    @DBOS.step(name=name, **PATIENTLY)
+    async def part(hold: Hold, *args: End) -> None:
+        here = world()
+        await work(here, Recorder(here.database, hold), *args)
+
+    return part
+
+
+stop = _part("stop", ending.stop)
+salvage = _part("salvage", ending.salvage)
+finish = _part("finish", ending.finish)
+clear = _part("clear", ending.clear)
 
 
 # -- what the steps share -------------------------------------------------------------------------
@@ -211,10 +231,6 @@ async def _mirror(here: World, run: Run) -> tuple[Mirror, str]:
     return mirror, run.base_sha or tip
 
 
-def _session(run: Run, box: Box) -> Session:
-    return Session(known(run.session_id), box.repos / str(run.id))
-
-
 async def _both(first: Coroutine[Any, Any, A], second: Coroutine[Any, Any, B]) -> tuple[A, B]:
     """Both at once; where one fails the other is stopped, and its error is the one that counts."""
     try:
@@ -223,41 +239,3 @@ async def _both(first: Coroutine[Any, Any, A], second: Coroutine[Any, Any, B]) -
     except BaseExceptionGroup as errors:
         raise errors.exceptions[0] from errors
     return one.result(), other.result()
-
-
-async def _box(here: World, run: Run, recorder: Recorder) -> Box:
-    async def report(line: str) -> None:
-        await recorder.note(line, part=f"sandbox:{line}")
-
-    return await here.containers.lease(run.id, run.user_id, report)
-
-
-async def _tidy(here: World, run: Run, recorder: Recorder) -> None:
-    """Remove the workspace and give the sandbox back. What stays behind is said, not fatal."""
-    try:
-        if run.base_sha is not None:
-            async with asyncio.timeout(TIDY_SECONDS):
-                box = await _box(here, run, recorder)
-                await here.sandbox.stop_run(box, run.id)
-                if run.session_id is not None:
-                    await here.agents[run.agent].close(box, _session(run, box))
-                await workspace.remove(here.sandbox, box, run.id, project_id=run.project_id)
-    except Exception as error:
-        log.warning("run %s: its workspace could not be removed: %s", run.id, error)
-        await recorder.note("The workspace could not be removed", part="tidy", level="warning")
-    await discard_incoming(here.settings.repos, run.id)
-    await here.containers.release(run.id, run.user_id)
-
-
-def _farewell(run: Run) -> str:
-    match run.status, run.outcome:
-        case "done", "no_changes":
-            return "Done: the agent made no changes"
-        case "done", "pushed":
-            return f"Done: pushed to {run.branch}"
-        case "done", _:
-            return f"Done: pull request #{run.pr_number}"
-        case "failed", _:
-            return run.error or "Failed"
-        case _:
-            return "Cancelled"

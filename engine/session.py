@@ -22,13 +22,17 @@ from engine.world import World
 KEEP_SECONDS = 5.0
 """How often the time that a run has used is written down: what a killed worker forgets of it at most."""
 
+GO_ON = (
+    "An earlier attempt at this task was interrupted. This folder holds what it did so far: look at that "
+    "first, and go on from there."
+)
 FIRST, LAST = 20, 80
 """The share of the card's progress bar, in percent, that the agent's turn fills."""
 
 
-async def converse(world: World, run: Run, box: Box, directory_session: Session, agent: Agent) -> None:
+async def converse(world: World, recorder: Recorder, box: Box, session: Session, agent: Agent) -> None:
     """Follow the run's session to the end of its turn. RunError when it failed, hung or died."""
-    turn = _Turn(world, run, box, directory_session, agent)
+    turn = _Turn(world, await recorder.run(), recorder, box=box, session=session, agent=agent)
     watchers = [asyncio.create_task(turn.answers()), asyncio.create_task(turn.watchdog())]
     follower = asyncio.create_task(turn.follow())
     try:
@@ -42,22 +46,35 @@ async def converse(world: World, run: Run, box: Box, directory_session: Session,
 
 
 async def open_session(world: World, run: Run, box: Box, agent: Agent, keys: list[ProviderKey]) -> Session:
-    """The run's session, prompted. Asking twice yields one session and one prompt."""
+    """The attempt's session, prompted. Asking twice yields one session and one prompt.
+
+    RunError when the agent has lost the session that it had.
+    """
     provider, _, model = run.model.partition("/")
     await agent.prepare(box, keys, demo=provider == "demo")
-    session = await agent.open(box, box.repos / str(run.id), f"openlinear {run.id}")
-    await agent.prompt(box, session, str(run.id), run.prompt, ModelRef(provider, model))
+    again = f" {run.attempt}" if run.attempt > 1 else ""
+    session = await agent.open(box, box.repos / str(run.id), f"openlinear {run.id}{again}")
+    if run.session_id not in (None, session.id):
+        raise RunError(
+            "The agent's session is gone from its sandbox, so its work cannot be followed to the end. "
+            "What it left in its workspace is there.",
+            "agent_crash",
+        )
+    prompt = f"{GO_ON}\n\n{run.prompt}" if again else run.prompt
+    await agent.prompt(box, session, f"{run.id}{again}", prompt, ModelRef(provider, model))
     return session
 
 
 class _Turn:
-    def __init__(self, world: World, run: Run, box: Box, session: Session, agent: Agent) -> None:
+    def __init__(
+        self, world: World, run: Run, recorder: Recorder, *, box: Box, session: Session, agent: Agent
+    ) -> None:
         self._world = world
         self._run = run
+        self._recorder = recorder
         self._box = box
         self._session = session
         self._agent = agent
-        self._recorder = Recorder(world.database, run.id)
         self._alive = time.monotonic()
         self._tools: set[str] = set()
         self._asks: set[str] = set()
@@ -126,7 +143,7 @@ class _Turn:
     # -- asks -----------------------------------------------------------------------------------
 
     async def _ask(self, event: AgentEvent) -> None:
-        async with self._world.database.transaction() as session:
+        async with self._recorder.transaction() as (session, _):
             await session.execute(
                 insert(Ask)
                 .values(
@@ -140,7 +157,7 @@ class _Turn:
             )
 
     async def _settled(self, part: str) -> None:
-        async with self._world.database.transaction() as session:
+        async with self._recorder.transaction() as (session, _):
             ask = await self._find(session, part)
             if ask is not None and ask.settled_at is None:
                 ask.settled_at = now()

@@ -51,11 +51,16 @@ class EngineSettings(BaseSettings):
     run_total_seconds: float = Field(1800.0, gt=0)
     model_retry_limit: int = Field(5, ge=0)
     """How often the agent may retry the model in a row before the run fails with that reason."""
+    run_attempts: int = Field(5, ge=1)
+    """How often a run may be tried at most, whatever fails (see `engine.retries`)."""
     demo_model_pace: float = Field(1.0, ge=0)
     """How slowly the demo model works, so that a person can watch: 1 is 6 to 10 s a card, 0 is at once."""
     pack_limit_mb: int = Field(512, ge=1)
     worker_concurrency: int = Field(16, ge=1)
     queue_poll_seconds: float = Field(0.05, gt=0)
+    worker_heartbeat_seconds: float = Field(5.0, gt=0)
+    worker_lease_seconds: float = Field(15.0, gt=0)
+    """Without a heartbeat for so long, a worker counts as dead and its runs go to others."""
 
     @field_validator("database_url")
     @classmethod

@@ -6,7 +6,6 @@ import functools
 import logging
 from collections.abc import Callable, Coroutine
 from typing import Any, TypedDict
-from uuid import UUID
 
 import psycopg
 import sqlalchemy.exc
@@ -14,7 +13,8 @@ from dbos import DBOS
 from sqlalchemy.exc import DBAPIError
 
 from engine.errors import Cancelled, RunError
-from engine.models import ENDED, Run
+from engine.models import ENDED, Run, now
+from engine.ownership import Hold
 from engine.record import Recorder, storable
 from engine.world import World, world
 
@@ -75,20 +75,20 @@ def database_away(error: BaseException) -> bool:
 Step = Callable[[World, Run, Recorder], Coroutine[Any, Any, End | None]]
 
 
-def step(body: Step) -> Callable[[str], Coroutine[Any, Any, End | None]]:
+def step(body: Step) -> Callable[[Hold], Coroutine[Any, Any, End | None]]:
     """A checkpointed step: stops when the run is cancelled, turns errors into how the run ends."""
 
     @DBOS.step(name=body.__name__)
     @functools.wraps(body)
-    async def checkpointed(run_id: str) -> End | None:
+    async def checkpointed(hold: Hold) -> End | None:
         here = world()
-        recorder = Recorder(here.database, UUID(run_id))
+        recorder = Recorder(here.database, hold)
         while True:
             try:
                 end = await _result(here, recorder, body)
             except Exception as error:  # a step may be repeated, so an outage costs time alone
                 log.warning(
-                    "run %s: %s waits for the database: %s", run_id, body.__name__, type(error).__name__
+                    "run %s: %s waits for the database: %s", hold.run_id, body.__name__, type(error).__name__
                 )
                 await asyncio.sleep(1.0)
                 continue
@@ -133,12 +133,13 @@ async def _unless_cancelled(here: World, recorder: Recorder, body: Step) -> End 
 
 
 async def _cancelled(here: World, recorder: Recorder) -> None:
-    """Return once the run's row asks for its end. Reads it again now and then, should a hint be lost."""
+    """Return once the run is to end. Reads its row again now and then, should a hint be lost."""
     with here.signals.watch(recorder.run_id) as stirred:
         while True:
             stirred.clear()
             run = await recorder.run()
-            if run.cancel_requested or run.status in ENDED:
+            if run.cancel_requested_at is not None or run.status in ENDED:
+                await recorder.write([], cancel_taken_at=now())
                 return
             try:
                 async with asyncio.timeout(2.0):

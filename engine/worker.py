@@ -1,93 +1,216 @@
-"""A worker's name, which one process holds at a time, and its sign of life."""
+"""A worker process among others: its name, its sign of life, and what it does when others give none."""
 
 import asyncio
 import logging
+import os
+import threading
+import time
+from typing import Protocol
+from uuid import uuid4
 
 import psycopg
-from sqlalchemy import delete
+from sqlalchemy import func, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import col
 
-from engine.models import Worker, now
-from engine.queues import HEARTBEAT_SECONDS
+from engine import ending
+from engine.models import Worker
+from engine.ownership import Hold, Superseded, claim_abandoned, hand_over, take_over
+from engine.queues import APPLICATION_VERSION
+from engine.record import Recorder
+from engine.step import CANCELLED
 from engine.world import World
 
 log = logging.getLogger(__name__)
+
+NAME_SECONDS = 5.0
+ABANDONED_SECONDS = 0.5
+"""How often cancelled runs are looked for that nobody ends."""
+
+
+class StruckOff(Exception):
+    """Others took this process for dead, and its runs with it."""
 
 
 class Name:
     """A worker's name, held by a lock of the database's for as long as the process lives.
 
-    Runs that were under way belong to the name: two processes under one name would both carry them on.
+    Whoever gets the lock knows that the name's last process is dead, and need not wait for its
+    heartbeats to be missed. It is a short cut alone: who may write is for the fences to say.
     """
 
-    def __init__(self, libpq_url: str, name: str) -> None:
+    def __init__(self, libpq_url: str, wanted: str) -> None:
         self._url = libpq_url
-        self._name = name
+        self._wanted = wanted
+        self._name = wanted
         self._connection: psycopg.AsyncConnection | None = None
 
-    async def claim(self) -> None:
-        """Wait until no other process holds the name, then hold it."""
-        while not await self._try():
-            log.warning("another worker is called %s: waiting for it to end", self._name)
-            await asyncio.sleep(HEARTBEAT_SECONDS)
+    async def claim(self) -> str:
+        """The wanted name or, where others have that, the first free one with a number behind it."""
+        self._connection = await psycopg.AsyncConnection.connect(self._url, autocommit=True)
+        number = 1
+        while True:
+            name = self._wanted if number == 1 else f"{self._wanted}-{number}"
+            if await self._try(name):
+                self._name = name
+                return name
+            number += 1
 
     async def serve(self) -> None:
-        """Hold it until cancelled. Ends when somebody else took it while the database was away."""
+        """Hold the name: a connection that is lost loses it, so that it is taken anew, if still free."""
         while True:
-            await asyncio.sleep(HEARTBEAT_SECONDS)
+            await asyncio.sleep(NAME_SECONDS)
             try:
-                if not await self._try():
-                    raise RuntimeError(f"another worker has taken the name {self._name}")
-            except psycopg.OperationalError as error:
-                log.warning("the worker's name is not held now: %s", type(error).__name__)
-
-    async def _try(self) -> bool:
-        """Whether the name is ours. A lost connection lost it, so that it is claimed anew."""
-        if self._connection is not None:
-            try:
-                await self._connection.execute("SELECT 1")
-                return True
+                await self._held().execute("SELECT 1")
             except psycopg.OperationalError:
-                self._connection = None
-        connection = await psycopg.AsyncConnection.connect(self._url, autocommit=True)
-        claim = "SELECT pg_try_advisory_lock(hashtextextended(%s, 0))"
-        row = await (await connection.execute(claim, [f"worker:{self._name}"])).fetchone()
-        if row is None or not row[0]:
-            await connection.close()
-            return False
-        self._connection = connection
-        return True
+                await self._again()
+
+    async def _again(self) -> None:
+        try:
+            self._connection = await psycopg.AsyncConnection.connect(self._url, autocommit=True)
+            await self._try(self._name)
+        except psycopg.OperationalError as error:
+            log.warning("the worker's name is not held now: %s", type(error).__name__)
+
+    async def _try(self, name: str) -> bool:
+        query = "SELECT pg_try_advisory_lock(hashtextextended(%s, 0))"
+        row = await (await self._held().execute(query, [f"worker:{name}"])).fetchone()
+        return row is not None and bool(row[0])
+
+    def _held(self) -> psycopg.AsyncConnection:
+        if self._connection is None:
+            raise RuntimeError("claim a name first")
+        return self._connection
 
 
-class Heartbeat:
+class Membership:
+    """This process's row in `workers`: while it is there and fresh, the process may take and write runs."""
+
     def __init__(self, here: World, name: str) -> None:
         self._here = here
         self._name = name
+        self._steady_since = time.monotonic()
+        """Since when the database has answered every time: those who were cut off with us are not dead."""
 
-    async def once(self) -> None:
-        values = {
-            "id": self._name,
-            "seen_at": now(),
-            "sandbox": self._here.sandbox.name,
-            "trouble": await self._here.sandbox.check(),
-        }
+    async def join(self) -> None:
+        """Sign on, and take over from the last process of this name."""
+        settings = self._here.settings
+        trouble = await self._here.sandbox.check()
         async with self._here.database.transaction() as session:
-            query = insert(Worker).values(started_at=now(), **values)
-            await session.execute(query.on_conflict_do_update(index_elements=["id"], set_=values))
+            lease = settings.worker_lease_seconds
+            await take_over(session, dead=self._name, lease_seconds=lease)
+            await session.execute(
+                insert(Worker).values(
+                    id=self._here.worker,
+                    name=self._name,
+                    version=APPLICATION_VERSION,
+                    started_at=func.clock_timestamp(),
+                    seen_at=func.clock_timestamp(),
+                    sandbox=self._here.sandbox.name,
+                    trouble=trouble,
+                )
+            )
+            left = await take_over(session, dead=None, lease_seconds=lease)
+        self._tell(left)
+
+    async def serve(self) -> None:
+        """Give signs of life and look for those who give none. StruckOff when this one was given up."""
+        while True:
+            await asyncio.sleep(self._here.settings.worker_heartbeat_seconds)
+            try:
+                await self._beat()
+                await self._look()
+            except StruckOff:
+                raise
+            except Exception as error:  # the database may be away for a while; runs go on
+                log.warning("no heartbeat: %s", type(error).__name__)
+                self._steady_since = time.monotonic()
+
+    async def leave(self) -> None:
+        """Hand everything over and sign off: the next worker carries on at once."""
+        try:
+            async with asyncio.timeout(2.0), self._here.database.transaction() as session:
+                await hand_over(session, self._here.worker)
+        except Exception as error:
+            log.warning("could not hand over: %s", type(error).__name__)
+
+    async def _beat(self) -> None:
+        trouble = await self._here.sandbox.check()
+        async with self._here.database.transaction() as session:
+            seen = await session.execute(
+                update(Worker)
+                .where(col(Worker.id) == self._here.worker)
+                .values(seen_at=func.clock_timestamp(), trouble=trouble)
+                .returning(col(Worker.id))
+            )
+            if seen.first() is None:
+                raise StruckOff(self._here.worker)
+
+    async def _look(self) -> None:
+        lease = self._here.settings.worker_lease_seconds
+        if time.monotonic() - self._steady_since < lease:
+            return
+        async with self._here.database.transaction() as session:
+            left = await take_over(session, dead=None, lease_seconds=lease)
+        self._tell(left)
+
+    def _tell(self, left: list[str]) -> None:
+        if left:
+            log.info("took over from workers that are gone: %s", ", ".join(left))
+
+
+class Abandoned:
+    """Ends and clears the runs whose owner does not: it may be dead, frozen, or hang."""
+
+    def __init__(self, here: World) -> None:
+        self._here = here
+        self._under_way: set[asyncio.Task[None]] = set()
 
     async def serve(self) -> None:
         while True:
-            await asyncio.sleep(HEARTBEAT_SECONDS)
+            await asyncio.sleep(ABANDONED_SECONDS)
             try:
-                await self.once()
-            except Exception as error:  # the database may be away for a while; runs go on
-                log.warning("no heartbeat: %s", type(error).__name__)
+                for hold in await claim_abandoned(self._here.database, self._here.worker):
+                    task = asyncio.create_task(self._end(hold))
+                    self._under_way.add(task)
+                    task.add_done_callback(self._under_way.discard)
+            except Exception as error:
+                log.warning("abandoned runs could not be looked for: %s", type(error).__name__)
 
-    async def stop(self) -> None:
-        """Gone on purpose: nobody has to wait for the heartbeat to be missed."""
+    async def _end(self, hold: Hold) -> None:
+        """Cancelled if it has no end yet. Should this fail, the next look finds the run again."""
         try:
-            async with asyncio.timeout(2.0), self._here.database.transaction() as session:
-                await session.execute(delete(Worker).where(col(Worker.id) == self._name))
-        except Exception as error:
-            log.warning("could not sign off: %s", type(error).__name__)
+            await ending.conclude(self._here, Recorder(self._here.database, hold), CANCELLED)
+        except Superseded:
+            return
+        except Exception:
+            log.exception("run %s could not be ended", hold.run_id)
+
+
+class Leave(Protocol):
+    def __call__(self, code: int) -> None: ...
+
+
+def leave_when_frozen(lease_seconds: float, leave: Leave) -> None:
+    """End a process that was stopped for longer than its lease, the moment it goes on.
+
+    Its runs have other owners by then. A thread of its own, since the event loop would first do what
+    was next before it was stopped.
+    """
+    beat = min(1.0, lease_seconds / 10)
+
+    def watch() -> None:
+        last = time.monotonic()
+        while True:
+            time.sleep(beat)
+            if time.monotonic() - last > lease_seconds:
+                log.error("was stopped for longer than %.0f s: leaving", lease_seconds)
+                leave(1)
+            last = time.monotonic()
+
+    threading.Thread(target=watch, name="frozen", daemon=True).start()
+
+
+def process_id() -> str:
+    """What no other worker process is called, ever."""
+    return f"{os.uname().nodename}:{os.getpid()}:{uuid4().hex[:12]}"

@@ -24,6 +24,8 @@ class World:
     agents: Mapping[str, Agent]
     forge: Forge
     product: Product
+    worker: str
+    """This process, as `workers` and DBOS's queue know it."""
 
 
 _world: World | None = None

@@ -102,7 +102,7 @@ async def test_the_engines_health_comes_and_goes_by_itself(arrive: Arrive, scrib
     away = page.get_by_text("No engine is running")
     await expect(away).to_be_visible()
     async with scribe.database.transaction() as session:
-        session.add(Worker(id="w1", seen_at=datetime.now(UTC), sandbox="docker"))
+        session.add(Worker(id="w1", name="main", version="1", seen_at=datetime.now(UTC), sandbox="docker"))
     try:
         await bob.go("/projects")
         await expect(bob.page.get_by_role("heading").first).to_be_visible()

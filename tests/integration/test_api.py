@@ -317,7 +317,7 @@ async def test_health_tells_of_the_database_and_the_engine(api: Api, monkeypatch
     assert answer.status_code == 503
     assert (answer.json()["database"], answer.json()["engine"]) == ("ok", "away")
     async with db.transaction() as session:
-        session.add(Worker(id="w1", sandbox="docker"))
+        session.add(Worker(id="w1", name="main", version="1", sandbox="docker"))
     answer = await api.get("/health")
     assert answer.status_code == 200
     assert set(answer.json()) == {"status", "version", "database", "engine", "sandbox"}

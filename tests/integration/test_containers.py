@@ -15,7 +15,7 @@ from engine.db import Database
 from engine.models import Run
 from engine.ports import Box, BoxState, Report, Sandbox
 from engine.settings import EngineSettings
-from tests.support.engine import new_run
+from tests.support.engine import new_run, recorder_of
 
 
 class Shelf:
@@ -66,7 +66,7 @@ class House:
 
     async def lease(self) -> UUID:
         run_id = await self.run()
-        await self.containers.lease(run_id, self.user, quiet)
+        await self.containers.lease(recorder_of(self.database, run_id), self.user, quiet)
         return run_id
 
     async def used(self, interval: str) -> None:
@@ -140,7 +140,7 @@ async def test_parking_freezes_what_a_run_needs_and_removes_the_rest(house: Hous
 
 async def test_leasing_twice_is_leasing_once(house: House) -> None:
     run_id = await house.lease()
-    await house.containers.lease(run_id, house.user, quiet)
+    await house.containers.lease(recorder_of(house.database, run_id), house.user, quiet)
     await house.containers.release(run_id, house.user)
     await house.containers.release(run_id, house.user)
     await house.containers.sweep()

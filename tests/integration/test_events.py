@@ -15,7 +15,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from engine.client import EventView
 from engine.db import Database
 from engine.models import Run, now
-from engine.record import Entry, Recorder, append
+from engine.record import Entry, append
 from openlinear import db
 from openlinear.adapters import product as engine_side
 from openlinear.api import events
@@ -25,6 +25,7 @@ from openlinear.services.demo import create_demo
 from openlinear.services.tasks import TaskInput
 from openlinear.services.views import Actor, ProjectView, TaskView
 from openlinear.settings import get_settings
+from tests.support.engine import recorder_of
 from tests.support.product import PASSWORD, MakeActor, Workerless
 
 
@@ -162,11 +163,10 @@ async def test_changes_and_run_events_are_one_sequence(ada: Actor) -> None:
 async def act_out(run_id: UUID) -> None:
     """What the engine writes of a short run."""
     database = Database(get_settings().database_url, pool_size=2)
-    recorder = Recorder(database, run_id)
+    recorder = recorder_of(database, run_id)
     await recorder.note("Fetching", part="cloning", status="cloning", progress=5)
     await recorder.write([Entry("text", "t1", "0", "Hello")])
-    async with database.transaction() as session:
-        run = await recorder.load(session, lock=True)
+    async with recorder.transaction() as (session, run):
         run.status, run.outcome, run.pr_url, run.ended_at = "done", "pull_request", "https://x/pr/1", now()
         await session.flush()
         await engine_side().ended(session, run_id)
@@ -325,7 +325,7 @@ async def test_a_change_right_behind_an_event_is_read_with_it(ada: Actor, projec
     async with db.transaction() as session:
         reader.last = await feed.latest_id(session)
     database = Database(get_settings().database_url, pool_size=2)
-    await Recorder(database, run_id).note("Fetching", part="cloning")
+    await recorder_of(database, run_id).note("Fetching", part="cloning")
     await database.close()
     await make(ada, project)
     async with db.transaction() as session:

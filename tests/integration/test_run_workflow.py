@@ -19,6 +19,7 @@ from engine.errors import RunError
 from engine.ports import Box, Forge, Report, Sandbox
 from engine.settings import EngineSettings
 from engine.signals import Signals
+from engine.worker import Membership, process_id
 from engine.world import World, set_world
 from tests.support.engine import new_run
 
@@ -55,6 +56,9 @@ class AwaySandbox:
     async def found(self) -> dict[UUID, Any]:
         return {}
 
+    async def check(self) -> str | None:
+        return None
+
 
 class Worker:
     """A worker in this process, and the product's view of it."""
@@ -64,6 +68,10 @@ class Worker:
         self.engine = engine
         self.product = product
         self.here = here
+
+    async def launch(self) -> None:
+        await Membership(self.here, "tests").join()
+        await launch(self.here)
 
     async def press(self) -> UUID:
         async with self.database.transaction() as session:
@@ -89,7 +97,7 @@ class Worker:
 @pytest.fixture
 async def parts(engine_database: Database, engine_client: Engine, tmp_path: Path) -> AsyncIterator[Worker]:
     """Everything wired; `launch` begins to take work."""
-    settings = EngineSettings(database_url=engine_database.url, openlinear_home=tmp_path)
+    settings = EngineSettings(database_url=engine_database.url, openlinear_home=tmp_path, run_attempts=1)
     product, sandbox = Product(), cast(Sandbox, AwaySandbox())
     here = World(
         settings=settings,
@@ -100,6 +108,7 @@ async def parts(engine_database: Database, engine_client: Engine, tmp_path: Path
         agents={},
         forge=cast(Forge, None),
         product=cast(Any, product),
+        worker=process_id(),
     )
     set_world(here)
     listening = asyncio.create_task(here.signals.serve())
@@ -113,7 +122,7 @@ async def parts(engine_database: Database, engine_client: Engine, tmp_path: Path
 
 
 async def test_a_refusal_is_the_reason_and_the_product_is_told(parts: Worker) -> None:
-    await launch(parts.here, "tests")
+    await parts.launch()
     parts.product.gate.set()
     run_id = await parts.press()
     ended = await parts.end_of(run_id)
@@ -122,7 +131,7 @@ async def test_a_refusal_is_the_reason_and_the_product_is_told(parts: Worker) ->
 
 
 async def test_text_that_no_database_keeps_is_no_obstacle(parts: Worker) -> None:
-    await launch(parts.here, "tests")
+    await parts.launch()
     parts.product.refusal = RunError("The model said: \x00 and \ud800.", "invalid_request")
     parts.product.gate.set()
     ended = await parts.end_of(await parts.press())
@@ -130,7 +139,7 @@ async def test_text_that_no_database_keeps_is_no_obstacle(parts: Worker) -> None
 
 
 async def test_a_sandbox_that_is_away_does_not_hide_the_end(parts: Worker) -> None:
-    await launch(parts.here, "tests")
+    await parts.launch()
     parts.product.refusal = RunError("The agent died.", "agent_crash")
     parts.product.gate.set()
     ended = await parts.end_of(await parts.press())
@@ -138,7 +147,7 @@ async def test_a_sandbox_that_is_away_does_not_hide_the_end(parts: Worker) -> No
 
 
 async def test_a_bug_of_ours_ends_the_run_too(parts: Worker) -> None:
-    await launch(parts.here, "tests")
+    await parts.launch()
     parts.product.refusal = cast(Any, ZeroDivisionError("in the middle of something"))
     parts.product.gate.set()
     ended = await parts.end_of(await parts.press())
@@ -147,7 +156,7 @@ async def test_a_bug_of_ours_ends_the_run_too(parts: Worker) -> None:
 
 
 async def test_an_outage_of_the_database_cancels_nothing(parts: Worker) -> None:
-    await launch(parts.here, "tests")
+    await parts.launch()
     run_id = await parts.press()
     await parts.product.reached.wait()
     for _ in range(60):  # longer than the pause between two looks at the row
@@ -163,7 +172,7 @@ async def test_an_outage_of_the_database_cancels_nothing(parts: Worker) -> None:
 
 
 async def test_cancel_stops_a_step_midway(parts: Worker) -> None:
-    await launch(parts.here, "tests")
+    await parts.launch()
     run_id = await parts.press()
     await parts.product.reached.wait()
     assert await parts.cancel(run_id)
@@ -175,7 +184,7 @@ async def test_cancel_before_any_worker_came(parts: Worker) -> None:
     run_id = await parts.press()
     assert await parts.cancel(run_id)
     assert (await parts.view(run_id)).status == "cancelled"
-    await launch(parts.here, "tests")
+    await parts.launch()
     second = await parts.press()
     parts.product.gate.set()
     await parts.end_of(second)

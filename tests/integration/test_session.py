@@ -19,7 +19,7 @@ from engine.settings import EngineSettings
 from engine.signals import Signals
 from engine.world import World
 from tests.support.agent import ScriptedAgent, box
-from tests.support.engine import new_run
+from tests.support.engine import new_run, recorder_of
 
 IDLE = AgentEvent("idle", "session", "1")
 
@@ -57,9 +57,8 @@ class Turn:
             )
 
     async def follow(self, agent: ScriptedAgent) -> None:
-        async with self.database.transaction() as session:
-            run = await session.get_one(Run, self.run_id)
-        await converse(self.world, run, box(), Session("s1", PurePosixPath("/repos/x")), agent)
+        recorder = recorder_of(self.database, self.run_id)
+        await converse(self.world, recorder, box(), Session("s1", PurePosixPath("/repos/x")), agent)
 
     async def log(self, engine: Engine) -> list[str]:
         async with self.database.transaction() as session:

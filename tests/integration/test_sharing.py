@@ -13,7 +13,7 @@ from tests.support.product import MakeActor
 
 async def lives(sandbox: str) -> None:
     async with db.transaction() as session:
-        await session.merge(Worker(id="here", sandbox=sandbox))
+        await session.merge(Worker(id="here", name="main", version="1", sandbox=sandbox))
 
 
 async def execute(actor: Actor, card: int) -> None:

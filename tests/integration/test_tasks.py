@@ -335,7 +335,7 @@ async def test_cancel_is_for_what_runs_and_for_who_runs_it(
             await execution.cancel(session, ada, made.id)
         (await session.get_one(Run, run_id)).user_id = ada.id
         await execution.cancel(session, ada, made.id)
-        assert (await session.get_one(Run, run_id)).cancel_requested
+        assert (await session.get_one(Run, run_id)).cancel_requested_at is not None
 
 
 async def test_asks_are_shown_and_answered_once(ada: Actor, project: ProjectView) -> None:

@@ -1,4 +1,4 @@
-"""One process a name: two would both carry on the runs that belong to it."""
+"""Names are short cuts: the first free one is taken, and held again after the database was away."""
 
 import asyncio
 
@@ -12,40 +12,27 @@ from engine.worker import Name
 
 @pytest.fixture(autouse=True)
 def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(worker, "HEARTBEAT_SECONDS", 0.05)
+    monkeypatch.setattr(worker, "NAME_SECONDS", 0.05)
 
 
-async def test_the_second_waits_for_the_first(engine_database: Database) -> None:
-    first, second = (Name(engine_database.libpq_url, "main") for _ in range(2))
-    await first.claim()
-    waiting = asyncio.create_task(second.claim())
-    await asyncio.sleep(0.3)
-    assert not waiting.done()
-    other = Name(engine_database.libpq_url, "other")
-    await other.claim()
+async def test_a_name_that_is_taken_gets_a_number(engine_database: Database) -> None:
+    first, second, third = (Name(engine_database.libpq_url, "main") for _ in range(3))
+    assert [await name.claim() for name in (first, second, third)] == ["main", "main-2", "main-3"]
+
+
+async def test_a_name_is_free_when_its_process_is_gone(engine_database: Database) -> None:
+    await Name(engine_database.libpq_url, "main").claim()
     _disconnect(engine_database)
-    async with asyncio.timeout(5):
-        await waiting
+    assert await Name(engine_database.libpq_url, "main").claim() == "main"
 
 
-async def test_one_that_lost_its_name_ends(engine_database: Database) -> None:
-    first, second = (Name(engine_database.libpq_url, "main") for _ in range(2))
-    await first.claim()
-    holding = asyncio.create_task(first.serve())
-    _disconnect(engine_database)
-    await second.claim()
-    async with asyncio.timeout(5):
-        with pytest.raises(RuntimeError, match="another worker has taken the name"):
-            await holding
-
-
-async def test_one_that_was_only_cut_off_claims_it_anew(engine_database: Database) -> None:
+async def test_one_that_was_only_cut_off_holds_its_name_again(engine_database: Database) -> None:
     name = Name(engine_database.libpq_url, "main")
     await name.claim()
     holding = asyncio.create_task(name.serve())
     _disconnect(engine_database)
     await asyncio.sleep(0.5)
-    assert not holding.done()
+    assert await Name(engine_database.libpq_url, "main").claim() == "main-2"
     holding.cancel()
 
 

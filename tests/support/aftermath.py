@@ -30,14 +30,24 @@ async def inside(person: Person, command: str) -> str:
     return await asyncio.to_thread(_inside, container_of(person), command)
 
 
+async def cleared(person: Person, run: str) -> None:
+    """Wait until the worker says that it has cleared up after the ended run."""
+    query = "SELECT 1 FROM runs WHERE id = %s AND cleared_at IS NOT NULL"
+    async with asyncio.timeout(30):
+        while not person.stack.rows(query, run):  # noqa: ASYNC110 - the row says so
+            await asyncio.sleep(0.1)
+
+
 async def assert_freed(person: Person, *tasks: Json) -> None:
     """Slot, lease, workspace and what was half taken over: nothing of these ended runs is left."""
     stack = person.stack
     repos = stack.home / "repos"
+    for task in tasks:
+        assert task["execution"]["endedAt"] is not None
+        await cleared(person, task["execution"]["runId"])
     listing = await inside(person, "ls -A repos; ps axww -o args")
     for task in tasks:
         run = task["execution"]["runId"]
-        assert task["execution"]["endedAt"] is not None
         assert stack.rows("SELECT run_id FROM leases WHERE run_id = %s", run) == []
         assert run not in listing
         left = [*repos.glob(f"incoming/{run}"), *repos.glob(f"mirrors/*.runs.git/quarantine/{run}")]

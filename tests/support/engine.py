@@ -7,6 +7,8 @@ import pytest
 
 from engine.client import Engine, NewRun
 from engine.db import Database
+from engine.ownership import Hold
+from engine.record import Recorder
 from engine.settings import EngineSettings
 
 
@@ -25,6 +27,11 @@ def new_run(user_id: UUID, *, task_id: UUID | None = None, **changes: object) ->
         **changes,
     }
     return NewRun(**values)  # type: ignore[arg-type]
+
+
+def recorder_of(database: Database, run_id: UUID) -> Recorder:
+    """Writes the history of a run that no worker has claimed."""
+    return Recorder(database, Hold(run_id, 0))
 
 
 @pytest.fixture

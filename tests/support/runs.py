@@ -11,9 +11,10 @@ from sqlmodel import col
 
 from engine.db import Database
 from engine.models import Ask, Run, RunDiff
-from engine.record import Entry, Recorder, append
+from engine.record import Entry, append
 from openlinear.services import execution
 from tests.support.browser import Site
+from tests.support.engine import recorder_of
 
 
 class Scribe:
@@ -30,7 +31,7 @@ class Scribe:
         return found
 
     async def write(self, run_id: UUID, *entries: Entry, **columns: Any) -> None:
-        await Recorder(self.database, run_id).write(entries, **columns)
+        await recorder_of(self.database, run_id).write(entries, **columns)
 
     async def works(self, run_id: UUID, line: str, part: str, progress: int = 40) -> None:
         """A tool call that begins, as the agent's stream reports it."""
@@ -50,9 +51,8 @@ class Scribe:
 
     async def ends(self, run_id: UUID, patch: str = "", **columns: Any) -> None:
         """The run is done and its card goes to Done, in one transaction, as the worker does it."""
-        recorder = Recorder(self.database, run_id)
-        async with self.database.transaction() as session:
-            run = await recorder.load(session, lock=True)
+        recorder = recorder_of(self.database, run_id)
+        async with recorder.transaction() as (session, run):
             columns = {"status": "done", "progress": 100, "ended_at": datetime.now(UTC), **columns}
             if patch:
                 session.add(RunDiff(run_id=run_id, patch=patch, files=[]))

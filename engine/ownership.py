@@ -1,0 +1,160 @@
+"""Whose run it is: one worker process at a time, told by a number that only grows.
+
+A worker takes a run from DBOS's queue and claims it: the run's fence grows, and everything that this
+execution writes carries the new number (`engine.record`). When the worker misses its heartbeats, its
+row in `workers` goes and its workflows go back to the queue, all in one transaction. Should it wake
+up later, its claims find another executor, its writes an older fence: both raise `Superseded`, and
+the process itself ends at its next heartbeat (`engine.worker`).
+
+The statements on DBOS's own table do what its recovery does (`reenqueue_for_recovery` of DBOS 3.4),
+in our transaction, and for every executor that has no live worker behind it.
+"""
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from sqlalchemy import bindparam, func, select, text, update
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlmodel import col
+
+from engine.db import Database
+from engine.models import ENDED, Run
+from engine.queues import APPLICATION_VERSION, CHECKS, RUNS
+
+CANCEL_SECONDS = 1.0
+"""How long a run's owner has to take up a cancellation, before any other worker does."""
+CANCELLING_SECONDS = 3.0
+"""How long whoever took it up has to record the end, before the next worker tries."""
+CLEARING_SECONDS = 60.0
+"""How long an ended run's owner has to clear up after it."""
+
+
+class Superseded(BaseException):
+    """Another execution owns the run now. Nothing may be written, recorded or cleaned up: just leave.
+
+    No `Exception`, so that no step's error handling records it as its result.
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """The right to write a run's history, until somebody else claims it."""
+
+    run_id: UUID
+    fence: int
+
+
+async def claim(database: Database, run_id: UUID, worker: str) -> Hold | None:
+    """Take the run that DBOS handed to this worker; None when it has ended and is cleared.
+
+    Superseded when the workflow has meanwhile been handed to another.
+    """
+    async with database.transaction() as session:
+        mine = await session.scalar(_HANDED, {"run": str(run_id), "worker": worker})
+        if not mine:
+            raise Superseded
+        run = await session.get_one(Run, run_id, with_for_update=True)
+        if run.cleared_at is not None:
+            return None
+        return _seize(run, worker)
+
+
+async def claim_abandoned(database: Database, worker: str) -> list[Hold]:
+    """Take the runs whose owner does not end them: cancelled but not stopped, ended but not cleared."""
+    async with database.transaction() as session:
+        query = select(Run).where(col(Run.cleared_at).is_(None), _ABANDONED).limit(20)
+        runs = (await session.execute(query.with_for_update(skip_locked=True))).scalars()
+        return [_seize(run, worker) for run in runs]
+
+
+def _seize(run: Run, worker: str) -> Hold:
+    run.fence += 1
+    run.owner = worker
+    if run.cancel_requested_at is not None or run.status in ENDED:
+        run.cancel_taken_at = func.clock_timestamp()  # type: ignore[assignment]
+    return Hold(run.id, run.fence)
+
+
+def require(run: Run, hold: Hold) -> None:
+    """Superseded unless `hold` still is the run's. `run` is locked, or this is a mere look."""
+    if run.fence != hold.fence:
+        raise Superseded
+
+
+async def take_over(session: AsyncSession, *, dead: str | None, lease_seconds: float) -> list[str]:
+    """Hand what nobody carries on back to the queue: the ids of those workflows.
+
+    Workers without a heartbeat for `lease_seconds` are struck off, and so are the processes of the name
+    `dead`. Takes part in the caller's transaction.
+    """
+    await session.execute(text("SELECT pg_advisory_xact_lock(hashtextextended('takeover', 0))"))
+    await session.execute(_STRIKE_OFF, {"lease": lease_seconds, "name": dead})
+    return await _requeue(session, _WITHOUT_WORKER, {})
+
+
+async def hand_over(session: AsyncSession, worker: str) -> list[str]:
+    """Sign off: this process's workflows go to others, and nothing more is claimed by it."""
+    await session.execute(text("DELETE FROM workers WHERE id = :worker"), {"worker": worker})
+    return await _requeue(session, "executor_id = :worker", {"worker": worker})
+
+
+async def _requeue(session: AsyncSession, which: str, values: dict[str, str]) -> list[str]:
+    """Back to the queue, and fenced off from whoever had them.
+
+    Checkpoints of another version of the workflows' code are dropped, since its steps may differ; every
+    step finds in the run's row what was done already.
+    """
+    found = await session.execute(
+        text(_REQUEUE.format(which=which)).bindparams(bindparam("queues", expanding=True)),
+        {**values, "queues": [RUNS, CHECKS], "version": APPLICATION_VERSION},
+    )
+    workflows = [str(workflow) for (workflow,) in found]
+    if workflows:
+        runs = [UUID(workflow) for workflow in workflows if len(workflow) == 36]
+        await session.execute(
+            update(Run).where(col(Run.id).in_(runs)).values(fence=col(Run.fence) + 1, owner=None)
+        )
+    return workflows
+
+
+_HANDED = text(
+    "SELECT true FROM dbos.workflow_status"
+    " WHERE workflow_uuid = :run AND status = 'PENDING' AND executor_id = :worker FOR SHARE"
+)
+_STRIKE_OFF = text(
+    "DELETE FROM workers WHERE seen_at < clock_timestamp() - make_interval(secs => :lease)"
+    " OR name = CAST(:name AS varchar)"
+)
+_WITHOUT_WORKER = "executor_id NOT IN (SELECT id FROM workers)"
+_REQUEUE = """
+WITH left_behind AS (
+    SELECT workflow_uuid, application_version FROM dbos.workflow_status
+    WHERE queue_name IN :queues AND (
+        (status = 'PENDING' AND {which})
+        OR (status = 'ENQUEUED' AND application_version NOT IN (SELECT version FROM workers))
+    ) FOR UPDATE
+), outdated AS (
+    DELETE FROM dbos.operation_outputs USING left_behind
+    WHERE operation_outputs.workflow_uuid = left_behind.workflow_uuid
+        AND left_behind.application_version IS DISTINCT FROM :version
+        AND EXISTS (SELECT FROM workers WHERE version = :version)
+)
+UPDATE dbos.workflow_status SET
+    status = 'ENQUEUED', owner_xid = NULL, started_at_epoch_ms = NULL,
+    updated_at = (extract(epoch FROM clock_timestamp()) * 1000)::bigint,
+    application_version = CASE WHEN EXISTS (SELECT FROM workers WHERE version = :version) THEN :version
+        ELSE workflow_status.application_version END
+FROM left_behind WHERE workflow_status.workflow_uuid = left_behind.workflow_uuid
+RETURNING workflow_status.workflow_uuid
+"""
+_ABANDONED = text(
+    f"""
+    (runs.ended_at IS NULL AND runs.cancel_requested_at IS NOT NULL AND CASE
+        WHEN runs.cancel_taken_at IS NULL
+        THEN runs.cancel_requested_at < clock_timestamp() - interval '{CANCEL_SECONDS} seconds'
+        ELSE runs.cancel_taken_at < clock_timestamp() - interval '{CANCELLING_SECONDS} seconds' END)
+    OR (runs.ended_at IS NOT NULL
+        AND GREATEST(runs.ended_at, runs.cancel_taken_at)
+            < clock_timestamp() - interval '{CLEARING_SECONDS} seconds')
+    """
+)

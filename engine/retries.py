@@ -1,0 +1,44 @@
+"""Which failures are tried again, how often, and after how long: one table.
+
+An agent that failed in the middle of its turn is given the task again, in a new session, on the
+workspace as it stands; a step before or after that is simply repeated.
+"""
+
+from dataclasses import dataclass
+
+from engine.errors import Class
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """`retries` further attempts; the first waits `wait` seconds, each next `factor` times as long."""
+
+    retries: int
+    wait: float
+    factor: float = 2.0
+    longest: float = 300.0
+
+    def wait_before(self, attempt: int) -> float:
+        """Seconds to wait before `attempt`, the second being the first retry."""
+        return min(self.wait * self.factor ** max(0, attempt - 2), self.longest)
+
+
+TABLE: dict[Class, Policy] = {
+    "network": Policy(retries=4, wait=2.0),
+    "rate_limit": Policy(retries=4, wait=30.0),
+    "overload": Policy(retries=4, wait=10.0),
+    "agent_crash": Policy(retries=2, wait=1.0),
+    "sandbox": Policy(retries=1, wait=2.0),
+    "timeout": Policy(retries=1, wait=1.0),
+}
+"""A class that is not named here would fail in the same way again: a wrong key, a refused request, a full
+disk, a spent budget, a remote that does not want the push."""
+
+
+def wait_before(kind: str | None, attempt: int, most: int) -> float | None:
+    """Seconds until `attempt` of at most `most` may follow a failure of this kind; None for never."""
+    policy = TABLE.get(kind)  # type: ignore[call-overload]
+    if policy is None or attempt > min(most, policy.retries + 1):
+        return None
+    wait: float = policy.wait_before(attempt)
+    return wait
