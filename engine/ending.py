@@ -44,7 +44,9 @@ async def stop(here: World, recorder: Recorder) -> None:
                 await here.agents[run.agent].abort(box, session_of(run, box))
             await here.sandbox.stop_run(box, run.id)
     except Exception as error:
-        log.warning("run %s: its agent could not be stopped yet: %s", run.id, error or type(error).__name__)
+        log.warning(
+            "run %s: its agent could not be stopped yet: %s", run.id, str(error) or type(error).__name__
+        )
 
 
 async def salvage(here: World, recorder: Recorder) -> None:
@@ -91,7 +93,9 @@ async def clear(here: World, recorder: Recorder) -> None:
             async with asyncio.timeout(TIDY_SECONDS):
                 await _tidy(here, run, recorder)
     except Exception as error:
-        log.warning("run %s: its workspace could not be removed: %s", run.id, error or type(error).__name__)
+        log.warning(
+            "run %s: its workspace could not be removed: %s", run.id, str(error) or type(error).__name__
+        )
         await recorder.postscript("The workspace could not be removed", part="tidy", level="warning")
     await discard_incoming(here.settings.repos, run.id)
     await here.containers.release(run.id, run.user_id)

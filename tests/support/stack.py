@@ -206,6 +206,7 @@ def serve_stack(database: str, folder: Path, **settings: str) -> Iterator[Stack]
             "RUN_IDLE_SECONDS": str(IDLE_SECONDS),
             "RUN_TOTAL_SECONDS": str(TOTAL_SECONDS),
             "MODEL_RETRY_LIMIT": str(RETRY_LIMIT),
+            "RUN_ATTEMPTS": "1",  # faults are told at once; what is tried again has tests of its own
             **settings,
         }
         stack = Stack(
