@@ -5,7 +5,7 @@ and enqueues durable workflows in the caller's transaction.
 import asyncio
 import inspect
 from collections.abc import Awaitable, Callable, Collection
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 from uuid import UUID
@@ -64,6 +64,8 @@ class NewRun:
     author_name: str
     author_email: str
     base_branch: str
+    limits: dict[str, Any] = field(default_factory=dict)
+    """`engine.limits.Limits.stored()`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +96,8 @@ class RunView:
     tokens_in: int
     tokens_out: int
     cost: float
+    attempt: int
+    limits: dict[str, Any]
     last_seq: int
 
 

@@ -16,9 +16,10 @@ Class = Literal[
     "agent_crash",  # the agent or its container died
     "timeout",  # a watchdog ended it
     "remote",  # the repository is not there, is empty, refused the push
-    "sandbox",  # no engine, no image, out of memory
+    "sandbox",  # no engine, no image, an engine that is away
     "disk",  # no space left
-    "limit",  # an answer, pack or diff over its cap
+    "limit",  # an answer, pack or diff over its cap; out of memory
+    "budget",  # a bound of time or money that somebody set
     "internal",  # a bug of ours
 ]
 

@@ -108,6 +108,8 @@ class Run(SQLModel, table=True):
     tokens_out: int = Field(default=0, sa_type=BigInteger)
     cost: float = 0.0
     """US dollars, as the agent reports them."""
+    limits: dict[str, Any] = Field(default_factory=dict, sa_column=Column(JSONB, nullable=False))
+    """What it may cost (`engine.limits.Limits`)."""
     active_seconds: float = 0.0
     """How long the agent has worked, waiting for a person and an engine that was down left out."""
     last_seq: int = 0

@@ -10,6 +10,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, Literal, Protocol
 from uuid import UUID
 
+from engine.errors import RunError
+
 Report = Callable[[str], Awaitable[None]]
 """Told one short line about long work ("Starting your container"), for the card."""
 
@@ -96,8 +98,8 @@ class Sandbox(Protocol):
     async def found(self) -> dict[UUID, BoxState]:
         """Every sandbox of this installation that exists now, by its user."""
 
-    async def cause_of_death(self, user_id: UUID) -> str | None:
-        """Why the sandbox or its agent died ("ran out of memory (512 MB)…"), when it can be told."""
+    async def cause_of_death(self, user_id: UUID) -> RunError | None:
+        """Why the sandbox or its agent died, when it can be told: `limit` for want of memory."""
 
     def shared_objects(self, user_id: UUID) -> Path:
         """The host folder that shows up as `Box.objects`. The engine hard-links packs into it."""

@@ -8,7 +8,7 @@ returns is small JSON: None to go on, or how the run ends.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -24,6 +24,7 @@ from engine.git.mirror import Mirror
 from engine.git.publish import push
 from engine.git.remote import Remote, parse
 from engine.git.store import Store
+from engine.limits import Limits
 from engine.models import Run, now
 from engine.ownership import Hold, Superseded, claim
 from engine.ports import Credential
@@ -37,6 +38,7 @@ from engine.world import World, world
 
 log = logging.getLogger(__name__)
 
+Take = Callable[[Hold], Coroutine[Any, Any, End | None]]
 A = TypeVar("A")
 B = TypeVar("B")
 
@@ -73,20 +75,35 @@ async def _claim(run_id: UUID) -> Hold | None:
 
 
 async def _walk(hold: Hold) -> End:
-    """Step by step; one whose failure may pass is tried again (see `engine.retries`)."""
-    attempt = 1
+    """From the repository to the pull request, or to what stopped it."""
     try:
-        for take in (prepare, converse, collect, publish, propose):
-            while (end := await take(hold)) is not None:
-                attempt += 1
-                wait = await retry(hold, take.__name__, end, attempt) if end["status"] == "failed" else None
-                if wait is None:
-                    return end
-                await DBOS.sleep_async(wait)
+        end = await _take(hold, (prepare, converse, collect, publish, propose))
+        return await _save(hold, end) if end["kind"] == "budget" else end
     except Exception:  # whatever it was, a run that began has an end
         log.exception("run %s broke", hold.run_id)
         return internal("run")
-    return success("pull_request")
+
+
+async def _take(hold: Hold, steps: Sequence[Take]) -> End:
+    """Step by step; one whose failure may pass is tried again (see `engine.retries`)."""
+    attempt = 1
+    for take in steps:
+        while (end := await take(hold)) is not None:
+            attempt += 1
+            wait = await retry(hold, take.__name__, end, attempt) if end["status"] == "failed" else None
+            if wait is None:
+                return end
+            await DBOS.sleep_async(wait)
+    return success("pushed")
+
+
+async def _save(hold: Hold, end: End) -> End:
+    """A run that has used up what it may cost: what it did so far goes to its branch."""
+    await stop(hold)
+    saved = await _take(hold, (collect, publish))
+    if saved["outcome"] == "pushed":
+        return {**end, "reason": f"{end['reason']} What it did so far is on its branch."}
+    return end
 
 
 # -- steps --------------------------------------------------------------------------------------
@@ -180,7 +197,7 @@ async def retry(hold: Hold, failed: str, end: End, attempt: int) -> float | None
     """Whether what failed gets this further attempt: the seconds to wait for it, or None."""
     here = world()
     async with Recorder(here.database, hold).transaction() as (session, run):
-        most = here.settings.run_attempts
+        most = Limits.of(run.limits, here.settings).attempts or here.settings.run_attempts
         wait = wait_before(end["kind"], attempt, most)
         if wait is None or run.cancel_requested_at is not None or run.attempt >= attempt:
             return wait

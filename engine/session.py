@@ -14,6 +14,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import col
 
 from engine.errors import RunError
+from engine.limits import Limits, length, out_of_time, spent
 from engine.models import Ask, Run, now
 from engine.ports import Agent, AgentEvent, Box, ModelRef, ProviderKey, Session
 from engine.record import Entry, Recorder
@@ -78,6 +79,7 @@ class _Turn:
         self._alive = time.monotonic()
         self._tools: set[str] = set()
         self._asks: set[str] = set()
+        self._limits = Limits.of(run.limits, world.settings)
         self._retry: AgentEvent | None = None
         """What the model said when it last refused, while the agent waits to ask it again."""
         self._events = 0
@@ -93,6 +95,7 @@ class _Turn:
             await self._record([event for event in batch if event.kind not in ("alive", "idle")])
             for event in batch:
                 self._count_retries(event)
+            await self._check_budget(batch)
             if ending is not None and ending.kind == "error":
                 raise RunError(ending.text, ending.details.get("class", "agent_crash"))
             if ending is not None:
@@ -127,6 +130,13 @@ class _Turn:
             case "answered":
                 self._asks.discard(event.part)
                 await self._settled(event.part)
+
+    async def _check_budget(self, batch: list[AgentEvent]) -> None:
+        """Money and tokens are counted by the row, so that they add up over attempts and workers."""
+        if any(event.kind == "usage" for event in batch):
+            run = await self._recorder.run()
+            if over := spent(self._limits, tokens=run.tokens_in + run.tokens_out, dollars=run.cost):
+                raise over
 
     def _count_retries(self, event: AgentEvent) -> None:
         """The agent backs off without end by itself: after a few tries in a row a person should know."""
@@ -199,8 +209,8 @@ class _Turn:
 
     async def watchdog(self) -> None:
         """End a run that hangs. A running tool and a waiting run are not idle; waiting is not counted."""
-        settings = self._world.settings
-        beat = min(1.0, settings.run_idle_seconds / 4)
+        idle = self._limits.idle_seconds or self._world.settings.run_idle_seconds
+        beat = min(1.0, idle / 4)
         active, kept = self._run.active_seconds, self._run.active_seconds
         while True:
             await asyncio.sleep(beat)
@@ -211,27 +221,23 @@ class _Turn:
             if active - kept > KEEP_SECONDS:
                 await self._recorder.write([], active_seconds=active)
                 kept = active
-            if time.monotonic() - self._alive > settings.run_idle_seconds and not self._tools:
-                raise self._silence()
-            if active > settings.run_total_seconds:
-                raise RunError(
-                    f"The run reached its limit of {_minutes(settings.run_total_seconds)} and was stopped. "
-                    "Split the task, or raise the limit.",
-                    "timeout",
-                )
+            if time.monotonic() - self._alive > idle and not self._tools:
+                raise self._silence(idle)
+            if over := out_of_time(self._limits, active):
+                raise over
 
-    def _silence(self) -> RunError:
+    def _silence(self, idle: float) -> RunError:
         """Why nothing came for so long."""
-        length = _minutes(self._world.settings.run_idle_seconds)
+        for_so_long = length(idle)
         if self._retry is not None:
             return RunError(
-                f"The model asks to wait longer than {length}: {self._retry.text} Retry the task later, or "
-                "choose another model.",
+                f"The model asks to wait longer than {for_so_long}: {self._retry.text} Retry the task "
+                "later, or choose another model.",
                 self._retry.details.get("class", "overload"),
             )
         return RunError(
-            f"The agent gave no sign of life for {length}, so it was stopped. Retry the task; if it happens "
-            "again, try another model.",
+            f"The agent gave no sign of life for {for_so_long}, so it was stopped. Retry the task; if it "
+            "happens again, try another model.",
             "timeout",
         )
 
@@ -305,7 +311,3 @@ def _doing(event: AgentEvent) -> str | None:
             return "The model did not answer, trying again: " + event.text
         case _:
             return None
-
-
-def _minutes(seconds: float) -> str:
-    return f"{seconds / 60:.0f} minutes" if seconds >= 120 else f"{seconds:.0f} seconds"

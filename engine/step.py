@@ -157,7 +157,7 @@ async def _explained(here: World, recorder: Recorder, body: Step, error: RunErro
     except Exception as trouble:  # the sandbox's host may be away: that is no reason to lose the run's end
         log.warning("run %s: nobody can say what ended its agent: %s", recorder.run_id, trouble)
         return error
-    return RunError(cause, "sandbox") if cause else error
+    return cause or error
 
 
 def _os_error(error: OSError) -> RunError:

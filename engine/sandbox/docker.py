@@ -192,7 +192,7 @@ class DockerSandbox:
         states: dict[str, BoxState] = {"running": "running", "restarting": "running", "paused": "paused"}
         return {UUID(one.labels["userId"]): states.get(one.status, "stopped") for one in containers}
 
-    async def cause_of_death(self, user_id: UUID) -> str | None:
+    async def cause_of_death(self, user_id: UUID) -> RunError | None:
         container = await self._get(user_id)
         return None if container is None else await self._watch.cause_of_death(container)
 

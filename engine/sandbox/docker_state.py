@@ -45,8 +45,9 @@ class Watch:
                 return url
             await asyncio.sleep(0.1)
             await self._daemon.call(container.reload)
-        cause = await self.cause_of_death(container) or await self._last_words(container)
-        raise RunError(f"The agent server in your container did not become ready. {cause}", "agent_crash")
+        cause = await self.cause_of_death(container)
+        told = cause.reason if cause else await self._last_words(container)
+        raise RunError(f"The agent server in your container did not become ready. {told}", "agent_crash")
 
     async def _listens(self, container: Any) -> bool:
         """Whether this start of the container has printed the line before which no request may be sent."""
@@ -67,18 +68,19 @@ class Watch:
 
     # -- death ----------------------------------------------------------------------------------
 
-    async def cause_of_death(self, container: Any) -> str | None:
+    async def cause_of_death(self, container: Any) -> RunError | None:
         """Why the container, its server or a command in it died since it was last ensured."""
         with contextlib.suppress(APIError):
             await self._daemon.call(container.reload)
         state = container.attrs["State"]
         if state["OOMKilled"] or await self._starved(container):
-            return (
+            return RunError(
                 f"Your container ran out of memory ({self._settings.container_memory_mb} MB) and what ran in "
-                "it was killed. Run less at once, or raise CONTAINER_MEMORY_MB."
+                "it was killed. Run less at once, or raise CONTAINER_MEMORY_MB.",
+                "limit",
             )
         if container.status in _ENDED and container.status != "created":
-            return f"Your container ended with exit code {state['ExitCode']}."
+            return RunError(f"Your container ended with exit code {state['ExitCode']}.", "agent_crash")
         return None
 
     async def _starved(self, container: Any) -> bool:

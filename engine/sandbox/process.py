@@ -164,14 +164,15 @@ class ProcessSandbox:
         records = await asyncio.to_thread(lambda: list(folder.glob("*/server.json")))
         return {UUID(path.parent.name): states[daemon.state(daemon.load(path))] for path in records}
 
-    async def cause_of_death(self, user_id: UUID) -> str | None:
+    async def cause_of_death(self, user_id: UUID) -> RunError | None:
         cell = self._cell(user_id)
         if _memory_kills() > self._kills.get(user_id, _memory_kills()):
-            return (
-                "This machine ran out of memory and killed a process. Run less at once, or close something."
+            return RunError(
+                "This machine ran out of memory and killed a process. Run less at once, or close something.",
+                "limit",
             )
         if daemon.load(_server(cell)) and daemon.state(daemon.load(_server(cell))) == "gone":
-            return "The agent server ended by itself."
+            return RunError("The agent server ended by itself.", "agent_crash")
         return None
 
     # -- commands -------------------------------------------------------------------------------

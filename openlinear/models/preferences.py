@@ -1,6 +1,7 @@
 """How a user's tasks are run, and with whose keys."""
 
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Column, Text
@@ -21,6 +22,8 @@ class Preferences(SQLModel, table=True):
     auto_approve: bool = False
     stop_on_failure: bool = False
     conflict_behavior: str = "skip"
+    limits: dict[str, Any] = Field(default_factory=dict, sa_column=Column(JSONB, nullable=False))
+    """What each of this user's runs may cost at most (`engine.limits.Limits`)."""
 
 
 class Provider(SQLModel, table=True):

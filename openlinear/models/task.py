@@ -1,9 +1,11 @@
 """Tasks and their labels."""
 
 from datetime import date, datetime
+from typing import Any
 from uuid import UUID, uuid4
 
 from sqlalchemy import Column, ForeignKey, Index, Text, UniqueConstraint, text
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field, SQLModel
 
 from openlinear.models.columns import belongs, time
@@ -33,6 +35,8 @@ class Task(SQLModel, table=True):
     agent: str = "opencode"
     model: str = ""
     """`providerId/modelId`; empty for the default."""
+    limits: dict[str, Any] = Field(default_factory=dict, sa_column=Column(JSONB, nullable=False))
+    """What each of its runs may cost (`engine.limits.Limits`)."""
     archived: bool = False
     created_by: UUID | None = Field(
         default=None, sa_column=Column(ForeignKey("users.id", ondelete="SET NULL"), nullable=True)

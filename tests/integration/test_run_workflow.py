@@ -50,7 +50,7 @@ class AwaySandbox:
     async def ensure(self, user_id: UUID, report: Report) -> Box:
         return Box(user_id, "http://127.0.0.1:1", "", PurePosixPath("/r"), PurePosixPath("/o"))
 
-    async def cause_of_death(self, user_id: UUID) -> str | None:
+    async def cause_of_death(self, user_id: UUID) -> RunError | None:
         raise RunError("The Docker engine does not answer.", "sandbox")
 
     async def found(self) -> dict[UUID, Any]:

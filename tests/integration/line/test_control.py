@@ -122,7 +122,7 @@ async def test_out_of_memory_is_named_and_the_next_run_works(person: Person) -> 
     killed = await task_with(person, project, "greedy", Turn("", [Bash(STARVES_THE_SERVER)]), Turn("Never."))
     await person.execute(killed)
     await assert_failed(
-        person, killed, "ran out of memory (1024 MB)", "raise CONTAINER_MEMORY_MB", kind="sandbox"
+        person, killed, "ran out of memory (1024 MB)", "raise CONTAINER_MEMORY_MB", kind="limit"
     )
 
     after = await task_with(person, project, "after-greed", Turn("", [Write("b.txt", "x\n")]), Turn("Done."))

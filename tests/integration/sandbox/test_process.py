@@ -190,7 +190,8 @@ async def test_a_server_that_was_killed_is_told_and_started_again(sandbox: Proce
     await asyncio.to_thread(subprocess.run, ["pkill", "-KILL", "-f", pattern], check=True)
     await asyncio.sleep(0.3)
     assert (await sandbox.found())[USER] == "stopped"
-    assert "ended by itself" in (await sandbox.cause_of_death(USER) or "")
+    cause = await sandbox.cause_of_death(USER)
+    assert cause is not None and "ended by itself" in cause.reason
     again = await sandbox.ensure(USER, silent)
     assert (await sandbox.exec(again, ["true"])).exit_code == 0
 

@@ -1,0 +1,67 @@
+"""What a run may cost: the strictest bound counts, and what is tried again is one table."""
+
+import pytest
+
+from engine.errors import Class
+from engine.limits import Limits, out_of_time, spent, strictest
+from engine.retries import TABLE, wait_before
+from engine.settings import EngineSettings
+
+
+def test_the_strictest_bound_of_each_kind_counts() -> None:
+    task, user = Limits(dollars=2.0, tokens=500), Limits(dollars=1.5, attempts=2)
+    assert strictest([task, user]) == Limits(dollars=1.5, tokens=500, attempts=2)
+    assert strictest([]) == Limits()
+
+
+def test_no_run_goes_beyond_the_installation() -> None:
+    settings = EngineSettings(run_total_seconds=100, run_idle_seconds=10, run_attempts=3)
+    wild = Limits.of({"wall_seconds": 1e9, "idle_seconds": 5, "attempts": 99, "unknown": 1}, settings)
+    assert wild == Limits(wall_seconds=100, idle_seconds=5, attempts=3)
+
+
+def test_what_is_set_is_kept_and_read_back() -> None:
+    limits = Limits(tokens=1000, dollars=0.5)
+    assert limits.stored() == {"tokens": 1000, "dollars": 0.5}
+    assert Limits(**limits.stored()) == limits
+
+
+@pytest.mark.parametrize(
+    ("limits", "tokens", "dollars", "says"),
+    [
+        (Limits(tokens=1000), 999, 99.0, None),
+        (Limits(tokens=1000), 1000, 0.0, "1,000 tokens"),
+        (Limits(dollars=0.5), 10**9, 0.49, None),
+        (Limits(dollars=0.5), 0, 0.5, "$0.50"),
+        (Limits(), 10**9, 1e9, None),
+    ],
+)
+def test_money_and_tokens(limits: Limits, tokens: int, dollars: float, says: str | None) -> None:
+    over = spent(limits, tokens=tokens, dollars=dollars)
+    assert (over is None) == (says is None)
+    if over is not None and says is not None:
+        assert says in over.reason
+        assert over.kind == "budget"
+
+
+def test_time() -> None:
+    assert out_of_time(Limits(wall_seconds=60), 60) is None
+    over = out_of_time(Limits(wall_seconds=600), 601)
+    assert over is not None and "10 minutes" in over.reason
+    assert out_of_time(Limits(), 1e9) is None
+
+
+@pytest.mark.parametrize(
+    "kind", ["authentication", "invalid_request", "budget", "disk", "limit", "internal", "remote"]
+)
+def test_what_would_fail_again_is_not_tried_again(kind: Class) -> None:
+    assert wait_before(kind, 2, 9) is None
+
+
+@pytest.mark.parametrize("kind", list(TABLE))
+def test_what_may_pass_is_tried_so_often_and_waits_longer_each_time(kind: Class) -> None:
+    policy = TABLE[kind]
+    waits = [wait_before(kind, attempt, 99) for attempt in range(2, policy.retries + 2)]
+    assert waits == sorted(wait for wait in waits if wait is not None)
+    assert wait_before(kind, policy.retries + 2, 99) is None
+    assert wait_before(kind, 2, 1) is None, "the run's own limit counts first"
