@@ -5,7 +5,6 @@ import asyncio
 import logging
 import random
 import time
-from contextlib import AsyncExitStack
 from random import Random
 
 from tests.chaos.campaign import campaign
@@ -20,14 +19,13 @@ BATCH = 25
 
 async def chaos(seed: int, seconds: float, workers: int, parts: list[str]) -> None:
     """Batch after batch; AssertionError at the first end that is not right."""
-    draw, until = Random(seed), time.monotonic() + seconds
-    async with AsyncExitStack() as stack:
-        instance = await stack.enter_async_context(serve_instance(workers))
+    draw = Random(seed)
+    async with serve_instance(workers, keep_logs=True) as instance:
+        until = time.monotonic() + seconds
         while time.monotonic() < until:
             async with serve_crowd(instance) as crowd:
                 faults = [drawn_fault(draw, draw.choice(parts)) for _ in range(BATCH)]
-                results = await campaign(instance, crowd, faults, draw)
-                print(table(results), flush=True)
+                print(table(await campaign(instance, crowd, faults, draw)), flush=True)
 
 
 def main() -> None:

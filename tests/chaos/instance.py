@@ -89,15 +89,21 @@ def _folder() -> Path:
     return folder
 
 
+def _discard(folder: Path, keep_logs: bool) -> None:
+    if keep_logs:
+        print(f"logs: {shutil.move(folder / 'logs', tempfile.mkdtemp(prefix='openlinear-chaos-logs-'))}")
+    shutil.rmtree(folder)
+
+
 @asynccontextmanager
-async def serve_instance(workers: int) -> AsyncIterator[Instance]:
+async def serve_instance(workers: int, *, keep_logs: bool = False) -> AsyncIterator[Instance]:
     """An installation with so many workers, until the block ends. Its Docker engine needs root."""
     await asyncio.to_thread(frontend.build)
     folder = _folder()
     postgres, dockerd = Database(folder / "home"), Dockerd(folder / "docker")
     model = ModelServer(host="0.0.0.0").start()
     with ExitStack() as servers:
-        servers.callback(shutil.rmtree, folder, ignore_errors=True)
+        servers.callback(_discard, folder, keep_logs)
         servers.callback(model.close)
         git = servers.enter_context(serve_git(folder / "git"))
         github = servers.enter_context(serve_github(token=TOKEN))

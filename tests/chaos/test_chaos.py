@@ -64,19 +64,20 @@ async def at_work(instance: Instance, crowd: Crowd, runs: int) -> dict[str, str]
 async def test_a_worker_that_was_frozen_and_wakes_writes_nothing(instance: Instance) -> None:
     async with serve_crowd(instance) as crowd:
         held = await at_work(instance, crowd, 6)
-        frozen = instance.worker_of(next(iter(held.values())))
-        assert frozen is not None and frozen.process is not None
-        its = {run for run, owner in held.items() if instance.worker_of(owner) is frozen}
-        frozen.process.send_signal(signal.SIGSTOP)
+        name = next(iter(held.values()))
+        its = [run for run, owner in held.items() if owner == name]
+        worker = instance.worker_of(name)
+        assert worker is not None and worker.process is not None
+        frozen = worker.process
+        frozen.send_signal(signal.SIGSTOP)
         begun = time.monotonic()
         query = "SELECT id FROM runs WHERE id::text = ANY(%s) AND owner = %s"
-        name = held[next(iter(its))]
         async with asyncio.timeout(TAKEOVER_SECONDS):
-            while await instance.books.rows(query, list(its), name):
+            while await instance.books.rows(query, its, name):
                 await asyncio.sleep(0.05)
         print(f"{len(its)} runs taken over after {time.monotonic() - begun:.1f} s, lease {LEASE_SECONDS:g} s")
-        frozen.process.send_signal(signal.SIGCONT)
-        await asyncio.to_thread(frozen.process.wait, LEAVE_SECONDS)
+        frozen.send_signal(signal.SIGCONT)
+        await asyncio.to_thread(frozen.wait, LEAVE_SECONDS)
         results = await judge(instance, crowd, [])
     assert set(results.attempts.values()) == {1}
     assert await instance.books.rows("SELECT 1 FROM runs WHERE owner = %s", name) == []
@@ -93,6 +94,7 @@ async def test_a_deployment_in_the_middle_of_ten_runs_finishes_all_ten(instance:
 
 def leaves(worker: Program) -> None:
     """It ends in good time when it is asked to."""
-    assert worker.process is not None
-    worker.process.terminate()
-    assert worker.process.wait(LEAVE_SECONDS) == 0
+    process = worker.process
+    assert process is not None
+    process.terminate()
+    assert process.wait(LEAVE_SECONDS) == 0
