@@ -14,7 +14,7 @@ from tests.chaos.rightend import all_over, left_behind, wrong
 
 log = logging.getLogger("chaos")
 
-UNDER_WAY = 6
+UNDER_WAY = 4
 """Runs at once: each fault hits several."""
 SPACING_SECONDS = 0.3
 

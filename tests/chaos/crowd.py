@@ -111,15 +111,14 @@ async def serve_crowd(instance: Instance, members: int = 2) -> AsyncIterator[Cro
         yield crowd
 
 
-SAYS = ("I look around first. ", "", "Now I check what I wrote. ", "All of it is done, and checked.")
+SAYS = ("I write it down first. ", "Now I check what I wrote. ", "All of it is done, and checked.")
 TURNS = len(SAYS)
 
 
 def work(name: str) -> list[Turn]:
-    """Some seconds of an agent: it speaks in pieces, runs commands, writes a file."""
+    """Some seconds of an agent: it speaks in pieces, writes a file, runs a command."""
     return [
-        Turn(SAYS[0], [Bash("sleep 0.6; ls")], piece=4, pause=0.03),
-        Turn(SAYS[1], [Write(f"work/{name}.txt", f"{name}\n")]),
-        Turn(SAYS[2], [Bash(f"sleep 1; cat work/{name}.txt")], piece=4, pause=0.03),
-        Turn(SAYS[3], piece=4, pause=0.03),
+        Turn(SAYS[0], [Write(f"work/{name}.txt", f"{name}\n")], piece=8, pause=0.1),
+        Turn(SAYS[1], [Bash(f"sleep 1; cat work/{name}.txt")], piece=8, pause=0.1),
+        Turn(SAYS[2], piece=8, pause=0.1),
     ]

@@ -96,9 +96,12 @@ class Hand:
         """Wait for the moment, then strike. False when it did not come, or nobody was there to hit."""
         run = await self._moment(fault.moment)
         try:
+            # One that is cleared just now is under way no more, but its end is still to be recorded.
+            task = next((one for one in self._crowd.tasks if run and one.run == run), None)
             tasks = await self._crowd.under_way()
-            task = next((one for one in tasks if one.run == run), None)
-            if task is None and not fault.moment.step and tasks:
+            if task is not None and task not in tasks:
+                tasks.append(task)
+            elif tasks and not fault.moment.step:
                 task = self._draw.choice(tasks)
             hit = task is not None and await getattr(self, f"_{fault.part}")(fault, task)
         finally:

@@ -118,7 +118,9 @@ class Dockerd:
     def _bridge(self) -> str:
         """A bridge of its own: `--bridge none` would delete docker0, which is the machine's engine's."""
         address = self._net.replace("10.213.", "10.214.") + ".1/24"
-        subprocess.run(["ip", "link", "add", self._own_bridge, "type", "bridge"], capture_output=True, check=False)
+        subprocess.run(
+            ["ip", "link", "add", self._own_bridge, "type", "bridge"], capture_output=True, check=False
+        )
         subprocess.run(["ip", "addr", "replace", address, "dev", self._own_bridge], check=True)
         subprocess.run(["ip", "link", "set", self._own_bridge, "up"], check=True)
         return self._own_bridge
