@@ -17,7 +17,7 @@ from tests.chaos.proxy import Wire
 STEPS = ("prepare", "converse", "collect", "publish", "propose", "stop", "finish", "clear")
 MILD = ("worker", "postgres", "web")
 """What a run carries on from as if nothing had been: the model is asked no question twice."""
-ROUGH = ("dockerd", "container", "agent", "remote", "github")
+ROUGH = ("dockerd", "dockerd_alone", "container", "agent", "remote", "github")
 """What a run may answer with a further attempt, of which it has few: a run meets one of these."""
 MOMENT_SECONDS = 20.0
 CUT_SECONDS = (0.5, 3.0)
@@ -152,6 +152,12 @@ class Hand:
         return self._kill("postgres", self._instance.postgres.process, fault.pause)
 
     async def _dockerd(self, fault: Fault, _: Task) -> bool:
+        self._instance.dockerd.live_restore = True
+        return self._kill("dockerd", self._instance.dockerd.process, fault.pause)
+
+    async def _dockerd_alone(self, fault: Fault, _: Task) -> bool:
+        """Without live-restore: started again, the engine stops every container that it finds running."""
+        self._instance.dockerd.live_restore = False
         return self._kill("dockerd", self._instance.dockerd.process, fault.pause)
 
     async def _container(self, _: Fault, task: Task) -> bool:

@@ -1,5 +1,6 @@
 """What the sandboxes decide without an engine: names, limits, versions, choices."""
 
+import asyncio
 import io
 import json
 import re
@@ -208,6 +209,22 @@ async def test_an_engine_that_restarts_is_waited_for(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr("engine.sandbox.daemon.OUTAGE_SECONDS", 0.0)
     with pytest.raises(RunError, match="does not answer"):
         await Daemon().call(Restarting(10**9).answer)
+
+
+async def test_an_engine_that_hangs_does_not_hold_up_the_one_who_asks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    callers: list[asyncio.StreamWriter] = []
+    engine = await asyncio.start_unix_server(
+        lambda _, writer: callers.append(writer), tmp_path / "engine.sock"
+    )
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/engine.sock")
+    monkeypatch.setattr("engine.sandbox.docker.CHECK_SECONDS", 0.1)
+    sandbox = await choose(settings(sandbox="docker"))
+    assert "does not answer" in (await sandbox.check() or "")
+    engine.close()
+    for caller in callers:
+        caller.transport.abort()
 
 
 async def test_a_remote_engine_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
