@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test lint bench build lock clean
+.PHONY: run test chaos lint bench build lock clean
 
 run: ## Start everything on http://localhost:3001 (API_PORT); Ctrl-C stops it
 	@PYTHON=$(PYTHON) scripts/setup run
@@ -13,6 +13,11 @@ test: ## Set up what the tests need, then lint and run the whole suite
 	@scripts/test-machine
 	@$(MAKE) --no-print-directory lint
 	@exec $(BIN)/python -m pytest -n 2 --dist loadfile --durations 15
+
+chaos: ## Kill every part at random for MINUTES=60, from SEED=...; prints what happened, and the seed
+	@PYTHON=$(PYTHON) scripts/setup dev
+	@scripts/test-machine
+	@exec $(BIN)/python -m tests.chaos --minutes $(or $(MINUTES),60) $(if $(SEED),--seed $(SEED))
 
 lint:
 	@PYTHON=$(PYTHON) scripts/setup dev

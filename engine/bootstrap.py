@@ -6,7 +6,7 @@ import engine.check
 import engine.run  # noqa: F401 - importing a module registers its workflows
 from engine.agents.opencode import OpenCode
 from engine.containers import Containers
-from engine.db import Database
+from engine.db import Database, durable_pool
 from engine.forge.github import GitHub
 from engine.ports import Product
 from engine.queues import APPLICATION, APPLICATION_VERSION, CHECKS, RUNS, SERIALIZER
@@ -41,6 +41,7 @@ async def launch(here: World) -> None:
     config: DBOSConfig = {
         "name": APPLICATION,
         "system_database_url": settings.database_url,
+        "system_database_engine": durable_pool(settings.database_url),
         "application_version": APPLICATION_VERSION,
         "executor_id": here.worker,
         "serializer": SERIALIZER,

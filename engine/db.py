@@ -3,7 +3,12 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import psycopg
+from sqlalchemy import Engine, create_engine, event
+from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
+
+IDLE_TRANSACTION_MS = 60_000
 
 
 class Database:
@@ -29,3 +34,26 @@ class Database:
     def libpq_url(self) -> str:
         """The same server for psycopg itself, which knows nothing of SQLAlchemy's drivers."""
         return self.url.replace("postgresql+psycopg://", "postgresql://", 1)
+
+
+def durable_pool(url: str, size: int = 20) -> Engine:
+    """DBOS's own pool, whose every failure to connect counts as an outage, which DBOS waits out.
+
+    By itself it goes by psycopg's words. A server that is down on a Unix socket is worded as none it
+    knows: the workflow would break off there, and stay behind without an end while its worker lives.
+    """
+    options = f"-c idle_in_transaction_session_timeout={IDLE_TRANSACTION_MS}"
+    engine = create_engine(
+        url,
+        pool_size=size,
+        max_overflow=0,
+        pool_pre_ping=True,
+        connect_args={"application_name": "dbos_transact", "connect_timeout": 10, "options": options},
+    )
+
+    @event.listens_for(engine, "handle_error")
+    def away(context: ExceptionContext) -> None:
+        if context.connection is None and isinstance(context.original_exception, psycopg.OperationalError):
+            context.is_disconnect = True
+
+    return engine

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import threading
+import time
 from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
 
@@ -16,10 +17,20 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 _UNIX = "http+unix://"
+OUTAGE_SECONDS = 30.0
+"""How long a call waits for an engine that is away: one that is restarted is back in seconds."""
+_AGAIN_SECONDS = 0.25
 AWAY = (
     "The Docker engine does not answer. Start it (`sudo systemctl start docker`, or `scripts/docker-up` on a "
     "bare Debian machine), and see that this user may reach it (group `docker`)."
 )
+
+
+class _Away(RunError):
+    """Nobody took the call, or it broke off: it may be made again."""
+
+    def __init__(self) -> None:
+        super().__init__(AWAY, "sandbox")
 
 
 class Daemon:
@@ -48,19 +59,33 @@ class Daemon:
         return await self.call(self._connect)
 
     async def call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run one blocking call of the SDK. An engine that is away is a RunError; its refusals pass."""
+        """Run one blocking call of the SDK, again while the engine is away for no longer than it restarts.
+
+        RunError after that. The engine's refusals (APIError) pass.
+        """
+        deadline = time.monotonic() + OUTAGE_SECONDS
+        while True:
+            try:
+                return await self.once(function, *args, **kwargs)
+            except _Away:
+                if time.monotonic() > deadline:
+                    raise
+            await asyncio.sleep(_AGAIN_SECONDS)
+
+    async def once(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """A call that is not to be repeated: RunError where the engine is away."""
         try:
             return await asyncio.to_thread(function, *args, **kwargs)
         except APIError:
             raise
         except (DockerException, OSError) as error:  # the SDK's transport errors are OSErrors
-            raise RunError(AWAY, "sandbox") from error
+            raise _Away from error
 
     async def problem(self) -> str | None:
-        """Why the engine cannot be used, with the cure; None when it answers."""
+        """Why the engine cannot be used now, with the cure; None when it answers. It is not waited for."""
         try:
-            client = await self.client()
-            await self.call(client.ping)
+            client = await self.once(self._connect)
+            await self.once(client.ping)
         except RunError as error:
             return error.reason
         except APIError as error:

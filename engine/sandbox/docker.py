@@ -17,13 +17,15 @@ from engine.errors import RunError
 from engine.ports import Box, BoxState, Finished, Report, SandboxName
 from engine.sandbox import container as spec
 from engine.sandbox import docker_exec, image
-from engine.sandbox.daemon import Daemon, refusal
+from engine.sandbox.daemon import AWAY, Daemon, refusal
 from engine.sandbox.docker_network import workers_network
 from engine.sandbox.docker_state import Watch
 from engine.sandbox.helper import spawn_argv
 from engine.sandbox.output import Output, timed_out
 from engine.sandbox.server import server_password
 from engine.settings import EngineSettings
+
+CHECK_SECONDS = 2.0
 
 
 class DockerSandbox:
@@ -43,7 +45,11 @@ class DockerSandbox:
         return spec.shared_objects(self._settings, user_id)
 
     async def check(self) -> str | None:
-        return await self._daemon.problem() or await image.missing(self._settings, self._daemon)
+        try:  # the worker's sign of life comes after it, whatever the engine does
+            async with asyncio.timeout(CHECK_SECONDS):
+                return await self._daemon.problem() or await image.missing(self._settings, self._daemon)
+        except TimeoutError:
+            return AWAY
 
     # -- lifecycle ------------------------------------------------------------------------------
 

@@ -103,7 +103,7 @@ async def _pulled(daemon: Daemon, tag: str, report: Report) -> str | None:
     await report(f"Pulling {tag}")
     client = await daemon.client()
     try:
-        await daemon.call(client.images.pull, tag)
+        await daemon.once(client.images.pull, tag)
     except APIError as error:
         return f"{refusal(f'pull OPENCODE_IMAGE ({tag})', error).reason} Pull or build it yourself."
     return None
@@ -146,7 +146,7 @@ async def _pull_base(daemon: Daemon) -> bool:
     repository, _, tag = BASE_IMAGE.rpartition(":")
     try:
         pull = await asyncio.wait_for(
-            daemon.call(api.pull, repository, tag=tag, stream=True, decode=True), PULL_PATIENCE
+            daemon.once(api.pull, repository, tag=tag, stream=True, decode=True), PULL_PATIENCE
         )
         async for line in _lines(daemon, pull, PULL_PATIENCE * 6):
             if "error" in line:
@@ -163,7 +163,7 @@ async def _built(daemon: Daemon, context: Path, wanted: str, report: Report) -> 
     """Build it, a line of progress per step. What went wrong, or None."""
     await report("Building the worker image (a minute or two, once)")
     api: Any = (await daemon.client()).api
-    build = await daemon.call(
+    build = await daemon.once(
         api.build,
         path=str(context),
         tag=DEFAULT_IMAGE,
@@ -190,7 +190,7 @@ async def _lines(daemon: Daemon, stream: Any, patience: float | None) -> AsyncIt
     """What the engine streams about long work; TimeoutError after `patience` seconds of silence."""
     lines = iter(stream)
     while True:
-        line = await asyncio.wait_for(daemon.call(next, lines, None), patience)
+        line = await asyncio.wait_for(daemon.once(next, lines, None), patience)
         if line is None:
             return
         yield line

@@ -286,6 +286,7 @@ async def test_an_engine_that_is_away_is_said_plainly(
     docker_settings: EngineSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DOCKER_HOST", "unix:///nonexistent/docker.sock")
+    monkeypatch.setattr("engine.sandbox.daemon.OUTAGE_SECONDS", 0.0)
     away = DockerSandbox(docker_settings)
     assert "does not answer" in (await away.check() or "")
     with pytest.raises(RunError, match="does not answer") as caught:

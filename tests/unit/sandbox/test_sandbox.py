@@ -1,5 +1,6 @@
 """What the sandboxes decide without an engine: names, limits, versions, choices."""
 
+import asyncio
 import io
 import json
 import re
@@ -14,6 +15,7 @@ from engine.errors import RunError
 from engine.sandbox import container as spec
 from engine.sandbox import daemonized, image, opencode
 from engine.sandbox.choose import choose
+from engine.sandbox.daemon import Daemon
 from engine.sandbox.docker_state import _unix
 from engine.sandbox.helper import helper_name
 from engine.sandbox.output import Output
@@ -184,6 +186,45 @@ async def test_what_auto_found_is_for_one_person(tmp_path: Path) -> None:
 async def test_without_an_engine_the_image_says_the_cure(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DOCKER_HOST", "unix:///nonexistent/docker.sock")
     assert "Start it" in (await image.ensure_image(settings(), silent) or "")
+
+
+class Restarting:
+    """An engine that takes no call until it has refused so many."""
+
+    def __init__(self, refusals: int) -> None:
+        self.refusals = refusals
+
+    def answer(self) -> str:
+        self.refusals -= 1
+        if self.refusals >= 0:
+            raise ConnectionRefusedError
+        return "here"
+
+
+async def test_an_engine_that_restarts_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("engine.sandbox.daemon._AGAIN_SECONDS", 0.0)
+    assert await Daemon().call(Restarting(3).answer) == "here"
+    with pytest.raises(RunError, match="does not answer"):
+        await Daemon().once(Restarting(1).answer)
+    monkeypatch.setattr("engine.sandbox.daemon.OUTAGE_SECONDS", 0.0)
+    with pytest.raises(RunError, match="does not answer"):
+        await Daemon().call(Restarting(10**9).answer)
+
+
+async def test_an_engine_that_hangs_does_not_hold_up_the_one_who_asks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    callers: list[asyncio.StreamWriter] = []
+    engine = await asyncio.start_unix_server(
+        lambda _, writer: callers.append(writer), tmp_path / "engine.sock"
+    )
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/engine.sock")
+    monkeypatch.setattr("engine.sandbox.docker.CHECK_SECONDS", 0.1)
+    sandbox = await choose(settings(sandbox="docker"))
+    assert "does not answer" in (await sandbox.check() or "")
+    engine.close()
+    for caller in callers:
+        caller.transport.abort()
 
 
 async def test_a_remote_engine_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

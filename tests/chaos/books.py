@@ -1,0 +1,89 @@
+"""What the database says, read over a connection that survives the database."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+import psycopg
+
+Row = tuple[Any, ...]
+T = TypeVar("T")
+GATE = 4242
+"""The advisory lock that a run waits for before its step is checkpointed, while it is held here."""
+
+TRIGGER = f"""
+CREATE SCHEMA IF NOT EXISTS chaos;
+CREATE TABLE IF NOT EXISTS chaos.armed (step text);
+CREATE OR REPLACE FUNCTION chaos.gate() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF EXISTS (SELECT FROM chaos.armed WHERE step = NEW.function_name) THEN
+        PERFORM set_config('application_name', 'gate ' || NEW.workflow_uuid, true);
+        PERFORM pg_advisory_xact_lock_shared({GATE});
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE OR REPLACE TRIGGER chaos_gate BEFORE INSERT ON dbos.operation_outputs
+    FOR EACH ROW EXECUTE FUNCTION chaos.gate();
+"""
+
+
+class Books:
+    def __init__(self, url: str) -> None:
+        self._url = url.replace("postgresql+psycopg://", "postgresql://")
+        self._connection: psycopg.AsyncConnection | None = None
+
+    async def rows(self, query: str, *values: Any, patience: float = 60.0) -> list[Row]:
+        """Asked again, on a new connection, until the database answers."""
+        deadline = time.monotonic() + patience
+        while True:
+            try:
+                cursor = await (await self._connected()).execute(query, values or None)
+                return await cursor.fetchall() if cursor.description else []
+            except psycopg.OperationalError:
+                self._connection = None
+                if time.monotonic() > deadline:
+                    raise
+                await asyncio.sleep(0.1)
+
+    async def _connected(self) -> psycopg.AsyncConnection:
+        if self._connection is None:
+            self._connection = await psycopg.AsyncConnection.connect(self._url, autocommit=True)
+        return self._connection
+
+    async def close(self) -> None:
+        if self._connection is not None:
+            await self._connection.close()
+
+    # -- the gate before a checkpoint -------------------------------------------------------------
+
+    async def arm(self, step: str) -> None:
+        await self.rows("SELECT pg_advisory_lock(%s)", GATE)
+        await self.rows("INSERT INTO chaos.armed VALUES (%s)", step)
+
+    async def at_gate(self) -> str | None:
+        """The run that has done the step's work and waits to have it recorded."""
+        query = (
+            "SELECT substr(application_name, 6) FROM pg_stat_activity"
+            " WHERE wait_event_type = 'Lock' AND wait_event = 'advisory' AND application_name LIKE 'gate %'"
+        )
+        found = await self.rows(query)
+        return str(found[0][0]) if found else None
+
+    async def disarm(self) -> None:
+        """Let pass. After the database's own death there is no lock any more, only the wish for one."""
+        await self.rows("DELETE FROM chaos.armed")
+        await self.rows("SELECT pg_advisory_unlock_all()")
+
+
+async def eventually(
+    what: Callable[[], Awaitable[T | None]], seconds: float, every: float = 0.01
+) -> T | None:
+    """The first answer that is not None; None after so many seconds."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        found = await what()
+        if found is not None:
+            return found
+        await asyncio.sleep(every)
+    return None

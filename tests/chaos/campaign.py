@@ -1,0 +1,79 @@
+"""Hurt an instance with one fault after the other while people press Execute, then look at every end."""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Iterable
+from random import Random
+
+from tests.chaos.crowd import Crowd
+from tests.chaos.faults import ROUGH, Fault, Hand, Strike
+from tests.chaos.instance import Instance
+from tests.chaos.ledger import Results, table
+from tests.chaos.rightend import all_over, left_behind, wrong
+
+log = logging.getLogger("chaos")
+
+UNDER_WAY = 4
+"""Runs at once: each fault hits several."""
+SPACING_SECONDS = 0.3
+
+
+async def campaign(instance: Instance, crowd: Crowd, faults: Iterable[Fault], random: Random) -> Results:
+    """Every fault comes to pass, and every run comes to its right end; AssertionError says what was wrong."""
+    hand = Hand(instance, crowd, random)
+    waiting = deque(faults)
+    pressing = asyncio.create_task(_press(crowd))
+    misses = 0
+    try:
+        while waiting:
+            if pressing.done():
+                pressing.result()
+            fault = await _next(waiting, crowd)
+            if await hand.inflict(fault):
+                log.warning("%s, %s", fault.part, fault.moment)
+            else:
+                misses += 1
+                assert misses < 200, f"the moment never comes for {fault}"
+                waiting.append(fault)
+            await asyncio.sleep(SPACING_SECONDS)
+    finally:
+        pressing.cancel()
+        await asyncio.gather(pressing, return_exceptions=True)
+        await hand.settle()
+    return await judge(instance, crowd, hand.strikes)
+
+
+async def _press(crowd: Crowd) -> None:
+    """Keep so many runs under way."""
+    while True:
+        if len(await crowd.under_way()) < UNDER_WAY:
+            await crowd.begin()
+        await asyncio.sleep(0.1)
+
+
+async def _next(waiting: "deque[Fault]", crowd: Crowd) -> Fault:
+    """The next fault that no run would meet as its second rough one."""
+    while True:
+        spent = any(set(task.hits) & set(ROUGH) for task in await crowd.under_way())
+        for _ in range(len(waiting)):
+            fault = waiting.popleft()
+            if not (spent and fault.part in ROUGH):
+                return fault
+            waiting.append(fault)
+        await asyncio.sleep(0.1)
+
+
+async def judge(instance: Instance, crowd: Crowd, strikes: list[Strike]) -> Results:
+    """Wait for every end and look at each, and at what is left; AssertionError says all that is wrong."""
+    await all_over(instance, crowd.tasks)
+    results, complaints = Results(strikes), []
+    for task in crowd.tasks:
+        found, attempt = await wrong(instance, task)
+        if found:
+            complaints.append(f"{task.name} (run {task.run}, hurt by {task.hits}): {'; '.join(found)}")
+        else:
+            results.attempts[task.run] = attempt
+    complaints += await left_behind(instance)
+    assert not complaints, "\n".join([table(results), *complaints])
+    return results

@@ -1,0 +1,210 @@
+"""What is hurt, and when: faults are data, drawn from a seed."""
+
+import asyncio
+import signal
+import subprocess
+from dataclasses import dataclass
+from random import Random
+
+import psutil
+from docker.errors import APIError
+
+from tests.chaos.books import eventually
+from tests.chaos.crowd import Crowd, Task
+from tests.chaos.instance import Instance
+from tests.chaos.proxy import Wire
+
+STEPS = ("prepare", "converse", "collect", "publish", "propose", "stop", "finish", "clear")
+MILD = ("worker", "postgres", "web")
+"""What a run carries on from as if nothing had been: the model is asked no question twice."""
+ROUGH = ("dockerd", "dockerd_alone", "container", "agent", "remote", "github")
+"""What a run may answer with a further attempt, of which it has few: a run meets one of these."""
+MOMENT_SECONDS = 20.0
+CUT_SECONDS = (0.5, 3.0)
+
+
+@dataclass(frozen=True)
+class Moment:
+    """A step's end, its work done but not recorded (`done`) or just recorded (`recorded`); or a delay."""
+
+    step: str = ""
+    side: str = ""
+    delay: float = 0.0
+
+    def __str__(self) -> str:
+        return f"{self.step} {self.side}" if self.step else "at random"
+
+
+@dataclass(frozen=True)
+class Fault:
+    part: str
+    moment: Moment
+    pause: float = 0.2
+    """Seconds until the part is started again, or a cut wire is mended."""
+
+
+@dataclass
+class Strike:
+    """A fault that came to pass."""
+
+    fault: Fault
+    at: float
+    runs: list[str]
+
+
+def schedule(draw: Random, worker: int, postgres: int, others: dict[str, int]) -> list[Fault]:
+    """Each boundary for the worker and the database so many times, and the other parts at drawn moments."""
+    boundaries = [Moment(step, side) for step in STEPS for side in ("done", "recorded")]
+    faults = [_fault_at(draw, "worker", moment) for moment in boundaries for _ in range(worker)]
+    faults += [_fault_at(draw, "postgres", moment) for moment in boundaries for _ in range(postgres)]
+    for part, times in others.items():
+        faults += [drawn_fault(draw, part) for _ in range(times)]
+    draw.shuffle(faults)
+    return faults
+
+
+def _moment(draw: Random) -> Moment:
+    """Half of the time at a boundary, half at any instant."""
+    if draw.random() < 0.5:
+        return Moment(draw.choice(STEPS), draw.choice(("done", "recorded")))
+    return Moment(delay=draw.uniform(0.1, 2.0))
+
+
+def drawn_fault(draw: Random, part: str) -> Fault:
+    return _fault_at(draw, part, _moment(draw))
+
+
+def _fault_at(draw: Random, part: str, moment: Moment) -> Fault:
+    if part in ("remote", "github"):
+        return Fault(part, moment, draw.uniform(*CUT_SECONDS))
+    # A worker stays away for longer than its lease now and then, so that others take its runs over.
+    long = part == "worker" and draw.random() < 0.25
+    return Fault(part, moment, 8.0 if long else draw.uniform(0.0, 0.5))
+
+
+class Hand:
+    """Inflicts faults on an instance."""
+
+    def __init__(self, instance: Instance, crowd: Crowd, draw: Random) -> None:
+        self._instance = instance
+        self._crowd = crowd
+        self._draw = draw
+        self._mending: set[asyncio.Task[None]] = set()
+        self.strikes: list[Strike] = []
+
+    async def inflict(self, fault: Fault) -> bool:
+        """Wait for the moment, then strike. False when it did not come, or nobody was there to hit."""
+        run = await self._moment(fault.moment)
+        try:
+            # One that is cleared just now is under way no more, but its end is still to be recorded.
+            task = next((one for one in self._crowd.tasks if run and one.run == run), None)
+            tasks = await self._crowd.under_way()
+            if task is not None and task not in tasks:
+                tasks.append(task)
+            elif tasks and not fault.moment.step:
+                task = self._draw.choice(tasks)
+            hit = task is not None and await getattr(self, f"_{fault.part}")(fault, task)
+        finally:
+            await self._instance.books.disarm()
+        if hit:
+            when = asyncio.get_running_loop().time()
+            self.strikes.append(Strike(fault, when, [one.run for one in tasks]))
+            for one in tasks:
+                one.hits.append(fault.part)
+        return hit
+
+    async def settle(self) -> None:
+        """Every cut wire is mended."""
+        await asyncio.gather(*self._mending)
+
+    async def _moment(self, moment: Moment) -> str | None:
+        books = self._instance.books
+        if not moment.step:
+            await asyncio.sleep(moment.delay)
+            return None
+        if moment.side == "done":
+            await books.arm(moment.step)
+            return await eventually(books.at_gate, MOMENT_SECONDS)
+        last = await books.rows("SELECT COALESCE(MAX(completed_at_epoch_ms), 0) FROM dbos.operation_outputs")
+
+        async def recorded() -> str | None:
+            query = (
+                "SELECT workflow_uuid FROM dbos.operation_outputs"
+                " WHERE function_name = %s AND completed_at_epoch_ms > %s LIMIT 1"
+            )
+            found = await books.rows(query, moment.step, last[0][0])
+            return str(found[0][0]) if found else None
+
+        return await eventually(recorded, MOMENT_SECONDS)
+
+    # -- one for each part ------------------------------------------------------------------------
+
+    async def _worker(self, fault: Fault, task: Task) -> bool:
+        """The run's owner."""
+        [(owner,)] = await self._instance.books.rows("SELECT owner FROM runs WHERE id = %s", task.run)
+        part = self._instance.worker_of(owner)
+        return part is not None and self._kill(part.name, part.process, fault.pause)
+
+    async def _web(self, fault: Fault, _: Task) -> bool:
+        return self._kill("web", self._instance.web.process, fault.pause)
+
+    async def _postgres(self, fault: Fault, _: Task) -> bool:
+        return self._kill("postgres", self._instance.postgres.process, fault.pause)
+
+    async def _dockerd(self, fault: Fault, _: Task) -> bool:
+        self._instance.dockerd.live_restore = True
+        return self._kill("dockerd", self._instance.dockerd.process, fault.pause)
+
+    async def _dockerd_alone(self, fault: Fault, _: Task) -> bool:
+        """Without live-restore: started again, the engine stops every container that it finds running."""
+        self._instance.dockerd.live_restore = False
+        return self._kill("dockerd", self._instance.dockerd.process, fault.pause)
+
+    async def _container(self, _: Fault, task: Task) -> bool:
+        return await asyncio.to_thread(self._kill_inside, task, "tini")
+
+    async def _agent(self, _: Fault, task: Task) -> bool:
+        return await asyncio.to_thread(self._kill_inside, task, "opencode")
+
+    async def _remote(self, fault: Fault, _: Task) -> bool:
+        return await self._cut(self._instance.remote, fault.pause)
+
+    async def _github(self, fault: Fault, _: Task) -> bool:
+        return await self._cut(self._instance.github, fault.pause)
+
+    def _kill(self, name: str, process: "subprocess.Popen[bytes] | None", pause: float) -> bool:
+        if process is None or process.poll() is not None:
+            return False
+        self._instance.supervisor.pause[name] = pause
+        process.kill()
+        return True
+
+    def _kill_inside(self, task: Task, program: str) -> bool:
+        """The container's first process, or the agent server below it."""
+        client = self._instance.dockerd.client()
+        try:
+            name = f"opencode-user-{task.person.person.id}-chaos"
+            first = psutil.Process(client.containers.get(name).attrs["State"]["Pid"])
+            target = (
+                first
+                if program == "tini"
+                else next(one for one in first.children() if program in " ".join(one.cmdline()))
+            )
+            target.send_signal(signal.SIGKILL)
+            return True
+        except (APIError, psutil.Error, StopIteration, OSError, ValueError):
+            return False
+        finally:
+            client.close()
+
+    async def _cut(self, wire: Wire, seconds: float) -> bool:
+        if not wire.whole:
+            return False
+        await wire.cut()
+
+        async def mend() -> None:
+            await asyncio.sleep(seconds)
+            await wire.mend()
+
+        self._mending.add(asyncio.create_task(mend()))
+        return True

@@ -1,0 +1,216 @@
+"""What has to be true of every run in the end, and what may not be left of it anywhere."""
+
+import asyncio
+import fcntl
+import re
+from collections import Counter
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+from docker.errors import APIError
+
+from engine.agents.demo_model import text_of
+from tests.chaos.crowd import SAYS, TURNS, Task
+from tests.chaos.faults import MILD
+from tests.chaos.instance import Instance
+from tests.support.gitserver import TOKEN
+
+END_SECONDS = 150.0
+GONE_SECONDS = 60.0
+SERVER = re.compile(r"tini |(/\S*/)?opencode serve |(/\S+/)?(ba)?sh \S*(entrypoint|healthcheck)|curl ")
+"""What runs in a container that nothing is done in."""
+
+
+async def all_over(instance: Instance, tasks: list[Task]) -> None:
+    """Wait until every run has ended and is cleared, without a hand."""
+    query = "SELECT id, status, owner, message FROM runs WHERE cleared_at IS NULL"
+    try:
+        async with asyncio.timeout(END_SECONDS):
+            while await instance.books.rows(query):
+                await asyncio.sleep(0.2)
+    except TimeoutError:
+        names = {task.run: (task.name, task.hits) for task in tasks}
+        left = [(names.get(str(row[0])), *map(str, row)) for row in await instance.books.rows(query)]
+        raise AssertionError(f"without an end: {left}\n{instance.stack.log_tails()}") from None
+
+
+async def wrong(instance: Instance, task: Task) -> tuple[list[str], int]:
+    """What is not right about this run's end, in words (none when all is well), and its attempts."""
+    books, found = instance.books, []
+    runs = await books.rows(
+        "SELECT status, error, pr_number, branch, attempt, last_seq FROM runs WHERE task_id = %s", task.id
+    )
+    if len(runs) != 1:
+        return [f"{len(runs)} runs of one press of Execute"], 0
+    [(status, error, number, branch, attempt, last)] = runs
+    if status != "done":
+        return [f"{status}: {error}"], attempt
+    [(card,)] = await books.rows("SELECT status FROM tasks WHERE id = %s", task.id)
+    if card != "done":
+        found.append(f"the card says {card}")
+    found += _outcome(instance, task, branch, number)
+    found += await _log(instance, task, last, attempt)
+    asked = requests(instance, task)
+    # A run that was given to the agent once has its turns, each once; a further attempt has more.
+    if asked != TURNS and (attempt == 1 or set(task.hits) <= set(MILD)):
+        found.append(f"the model was asked {asked} times for {TURNS} turns")
+    return found, attempt
+
+
+def _outcome(instance: Instance, task: Task, branch: str, number: int) -> list[str]:
+    """One branch with one commit of the right content, and one pull request."""
+    found, repo = [], task.person.repo
+    branches = repo.branches()
+    own = [name for name in branches if task.id in name]
+    if own != [f"openlinear/{task.id}"] or branch not in branches:
+        return [f"branches: {own}, the run says {branch}"]
+    tip, base = branches[branch], branches["main"]
+    if (
+        repo.show(f"{tip}^", "%H") != base
+        or repo.read(tip, f"work/{task.name}.txt") != f"{task.name}\n".encode()
+    ):
+        found.append("the branch is not one commit with the agent's file")
+    pulls = [pull["full"]["number"] for pull in instance.stack.github.pulls if task.id in pull["head"]]
+    if pulls != [number]:
+        found.append(f"pull requests: {pulls}, the run says {number}")
+    return found
+
+
+async def _log(instance: Instance, task: Task, last: int, attempt: int) -> list[str]:
+    found = []
+    rows = await instance.books.rows(
+        "SELECT seq, kind, part, state, message FROM run_events WHERE run_id = %s ORDER BY seq", task.run
+    )
+    if [row[0] for row in rows] != list(range(1, last + 1)):
+        found.append(f"numbers of the log: {[row[0] for row in rows]}, the last should be {last}")
+    if doubled := [name for name, count in Counter(row[2:4] for row in rows).items() if count > 1]:
+        found.append(f"written twice: {doubled}")
+    said = "".join(row[4] for row in rows if row[1] == "text")
+    if attempt == 1 and said != "".join(SAYS):
+        found.append(f"the agent's words: {said!r}")
+    if [row[2] for row in rows].count("ended") != 1:
+        found.append("the log does not end once")
+    return found
+
+
+def requests(instance: Instance, task: Task) -> int:
+    """How often the model was asked for a turn of this run, titles left out."""
+    marker = f"[[{task.name}]]"
+    return sum(
+        1
+        for body in instance.stack.model.requests
+        if body.get("tools") and any(marker in text_of(one) for one in body["messages"])
+    )
+
+
+# -- what may not be left -------------------------------------------------------------------------
+
+
+async def left_behind(instance: Instance) -> list[str]:
+    """All that is still there of runs that are over: waits a while for what goes by its own timeout."""
+    found = await _in_database(instance)
+    found += await asyncio.to_thread(_in_containers, instance)
+    found += await asyncio.to_thread(_on_machine, instance)
+    for _ in range(int(GONE_SECONDS * 5)):
+        containers = await asyncio.to_thread(_containers, instance)
+        if not containers:
+            break
+        await asyncio.sleep(0.2)
+    else:
+        found.append(f"containers: {containers}")
+    return found + await asyncio.to_thread(_in_volumes, instance)
+
+
+async def _in_database(instance: Instance) -> list[str]:
+    queries = {
+        "open runs": "SELECT id FROM runs WHERE ended_at IS NULL OR cleared_at IS NULL",
+        "leases": "SELECT run_id FROM leases",
+        "workflows": "SELECT workflow_uuid, status FROM dbos.workflow_status"
+        " WHERE status IN ('PENDING', 'ENQUEUED')",
+        "open asks": "SELECT id FROM asks WHERE settled_at IS NULL",
+    }
+    return [
+        f"{what}: {rows}" for what, query in queries.items() if (rows := await instance.books.rows(query))
+    ]
+
+
+def _on_machine(instance: Instance) -> list[str]:
+    found, repos = [], instance.stack.home / "repos"
+    patterns: tuple[str, ...] = (
+        "incoming/*",
+        "mirrors/*/quarantine/*",
+        "mirrors/*/objects/pack/tmp_*",
+        "mirrors/*.new",
+    )
+    patterns += ("mirrors/*.git/*.lock", "mirrors/*.git/refs/**/*.lock", "users/**/tmp*")
+    for pattern in patterns:
+        found += [f"file: {path}" for path in repos.glob(pattern)]
+    found += [f"temporary file: {path}" for path in instance.temporary.iterdir()]
+    for lock in repos.glob("mirrors/*.lock"):
+        with lock.open("rb") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                found.append(f"held lock: {lock.name}")
+    for path in (
+        path for folder in (repos, instance.temporary) for path in folder.rglob("*") if path.is_file()
+    ):
+        if TOKEN.encode() in path.read_bytes():
+            found.append(f"credential in {path}")
+    return found + _processes(instance)
+
+
+def _processes(instance: Instance) -> list[str]:
+    """Git that outlives its run, and credentials in memory."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            below = str(instance.stack.home) in process.environ().get("GIT_DIR", "")
+            if below and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(f"process: {process.cmdline()}")
+        except psutil.Error:
+            continue
+    for worker in instance.workers:
+        if worker.process is None or worker.process.poll() is not None:
+            continue
+        for descriptor in Path(f"/proc/{worker.process.pid}/fd").iterdir():
+            try:
+                target = str(descriptor.readlink())
+            except OSError:
+                continue
+            if "memfd:credential" in target:
+                found.append(f"credential in the memory of {worker.name}")
+    return found
+
+
+def _in_containers(instance: Instance) -> list[str]:
+    """What still works in a container that no run needs: the agent server alone may."""
+    client, found = instance.dockerd.client(), []
+    try:
+        for container in client.containers.list(filters={"status": "running"}, ignore_removed=True):
+            with suppress(APIError):
+                commands = [row[-1] for row in container.top(ps_args="-o pid,args")["Processes"]]
+                found += [f"in {container.name}: {one}" for one in commands if not SERVER.match(one)]
+    finally:
+        client.close()
+    return found
+
+
+def _containers(instance: Instance) -> list[str]:
+    client = instance.dockerd.client()
+    try:
+        return [f"{one.name} {one.status}" for one in client.containers.list(all=True, ignore_removed=True)]
+    finally:
+        client.close()
+
+
+def _in_volumes(instance: Instance) -> list[str]:
+    """Workspaces of runs. The files that a project's next run begins with are kept on purpose."""
+    volumes = (instance.dockerd.root / "data" / "volumes").glob("*opencode-repos-*/_data")
+    return [
+        f"in the workspaces: {path.name}"
+        for volume in volumes
+        for path in volume.iterdir()
+        if path.name != ".spares"
+    ]
