@@ -1,6 +1,7 @@
 """Around every step of a run: its log lines carry the run's id, its time is counted, its span is told."""
 
 import functools
+import logging
 import time
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
@@ -8,6 +9,8 @@ from typing import Any, TypeVar
 from engine import traces
 from engine.logs import run_context
 from engine.metrics import STEP_FAILURES, STEP_SECONDS, totals
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -28,7 +31,9 @@ def observed(body: Callable[..., Coroutine[Any, Any, T]]) -> Callable[..., Corou
                 result, kind = _result(end)
                 return end
             finally:
-                totals.observe(STEP_SECONDS, time.perf_counter() - began, step=step, result=result)
+                took = time.perf_counter() - began
+                log.info("%s: %s after %.2f s", step, f"failed ({kind})" if kind else result, took)
+                totals.observe(STEP_SECONDS, took, step=step, result=result)
                 if result == "failed":
                     totals.count(STEP_FAILURES, step=step, kind=kind)
                 await traces.describe(span, run_id, result, kind)
@@ -41,4 +46,4 @@ def _result(end: Any) -> tuple[str, str]:
     if not isinstance(end, dict):
         return "ok", ""
     status = str(end.get("status"))
-    return ("ok" if status == "done" else status), str(end.get("kind") or "internal")
+    return "ok" if status == "done" else status, str(end.get("kind") or "")
