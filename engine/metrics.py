@@ -13,7 +13,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, get_args
+from typing import get_args
 
 from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert
@@ -163,7 +163,7 @@ async def read(session: AsyncSession) -> Reading:
         col(Run.ended_at).is_(None), col(Run.started_at).is_(None)
     )
     queued, oldest = (await session.execute(waiting)).one()
-    runs = await _pairs(session, select(col(Run.status), func.count()).group_by(col(Run.status)))
+    by_status = await session.execute(select(col(Run.status), func.count()).group_by(col(Run.status)))
     workers = {"able": 0, "unable": 0, "gone": 0}
     for seen_at, trouble in await session.execute(select(col(Worker.seen_at), col(Worker.trouble))):
         workers["gone" if seen_at <= fresh else "unable" if trouble else "able"] += 1
@@ -173,16 +173,12 @@ async def read(session: AsyncSession) -> Reading:
     return Reading(
         queued=queued,
         oldest_queued=(now() - oldest).total_seconds() if oldest else 0.0,
-        runs=runs,
+        runs={row[0]: row[1] for row in by_status},
         workers=workers,
         web_processes=processes,
         websockets=int(websockets),
         totals={(row.name, row.labels, row.part): row.value for row in rows.scalars()},
     )
-
-
-async def _pairs(session: AsyncSession, query: Any) -> dict[str, int]:
-    return {name: count for name, count in await session.execute(query)}
 
 
 async def web_alive(session: AsyncSession, process: str, websockets: int) -> None:

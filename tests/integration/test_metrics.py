@@ -1,6 +1,5 @@
 """What `/metrics` says after real runs and requests, and to whom."""
 
-import asyncio
 from collections.abc import Iterator
 from uuid import uuid4
 
@@ -10,14 +9,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from engine import metrics
 from engine.client import Engine
-from engine.db import Database
-from engine.errors import RunError
-from engine.metrics import CONTAINER_STARTS, STEP_SECONDS, Totals
-from engine.settings import EngineSettings
 from openlinear.api import metrics as route
 from openlinear.settings import get_settings
-from tests.support.engine import new_run
-from tests.support.product import PUBLIC_URL
 
 TOKEN = "b6589fc6ab0dc82cf12099d1c2d40ab994e8410c"
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
