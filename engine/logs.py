@@ -31,6 +31,8 @@ _SECRET_LOOKS = (
     re.compile(r"\beyJ[\w-]+\.[\w-]+\.[\w-]+"),  # a JSON web token
     re.compile(r"(?i)(?<=[?&\s])(?:access_token|api_key|password|secret|token)=[^\s&\"']+"),
 )
+_ROW = re.compile(r"^(\s*DETAIL: ).*$", re.MULTILINE)
+"""PostgreSQL quotes a whole row where it refuses one: titles, prompts, addresses."""
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\u0085\u2028\u2029]")
 _QUERY = re.compile(r"\?[^\s\"]*")
 
@@ -90,7 +92,7 @@ def scrub(text: str, secrets: tuple[str, ...] = ()) -> str:
         text = text.replace(secret, HIDDEN)
     for looks in _SECRET_LOOKS:
         text = looks.sub(HIDDEN, text)
-    return text
+    return _ROW.sub(rf"\1{HIDDEN}", text)
 
 
 def _with_context(record: logging.LogRecord) -> bool:

@@ -137,6 +137,6 @@ def loopback(host: str) -> bool:
     if host == "localhost":
         return True
     try:
-        return ipaddress.ip_address(host).isloopback
+        return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
