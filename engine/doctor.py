@@ -9,7 +9,6 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
 from engine.models import Run, RunEvent, Worker, now
-from engine.queues import HEARTBEAT_SECONDS
 from engine.sandbox.inspect import DockerSeen, ProcessSeen, chosen, docker_seen, process_seen
 from engine.settings import EngineSettings
 
@@ -53,21 +52,21 @@ class Standing:
 
 async def standing(session: AsyncSession, settings: EngineSettings) -> Standing:
     moment = now()
-    rows = (await session.execute(select(Worker).order_by(col(Worker.id)))).scalars()
+    silence = func.extract("epoch", func.clock_timestamp() - col(Worker.seen_at))
+    rows = await session.execute(select(Worker, silence).order_by(col(Worker.name)))
     open_runs = select(func.count(), func.min(col(Run.created_at))).where(col(Run.ended_at).is_(None))
     queued, oldest = (await session.execute(open_runs.where(col(Run.started_at).is_(None)))).one()
     under_way, _ = (await session.execute(open_runs.where(col(Run.started_at).is_not(None)))).one()
     return Standing(
-        workers=tuple(_seen(row, (moment - row.seen_at).total_seconds()) for row in rows),
+        workers=tuple(
+            WorkerSeen(row.name, float(silent), float(silent) < settings.worker_lease_seconds, row.trouble)
+            for row, silent in rows
+        ),
         queued=queued,
         oldest_queued=(moment - oldest).total_seconds() if oldest else 0.0,
         under_way=under_way,
         still=await _still(session, settings),
     )
-
-
-def _seen(row: Worker, silent: float) -> WorkerSeen:
-    return WorkerSeen(row.id, silent, silent < 3 * HEARTBEAT_SECONDS, row.trouble)
 
 
 async def _still(session: AsyncSession, settings: EngineSettings) -> tuple[UUID, ...]:

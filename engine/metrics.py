@@ -15,14 +15,13 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import get_args
 
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, delete, func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
 from engine.db import Database
 from engine.models import MetricTotal, Run, RunStatus, WebProcess, Worker, now
-from engine.queues import HEARTBEAT_SECONDS
 
 log = logging.getLogger(__name__)
 
@@ -156,19 +155,20 @@ class Reading:
     totals: dict[Key, float]
 
 
-async def read(session: AsyncSession) -> Reading:
-    """All of it, in one transaction."""
-    fresh = now() - timedelta(seconds=3 * HEARTBEAT_SECONDS)
+async def read(session: AsyncSession, lease_seconds: float) -> Reading:
+    """All of it, in one transaction. A worker without a heartbeat for `lease_seconds` is gone."""
     waiting = select(func.count(), func.min(col(Run.created_at))).where(
         col(Run.ended_at).is_(None), col(Run.started_at).is_(None)
     )
     queued, oldest = (await session.execute(waiting)).one()
     by_status = await session.execute(select(col(Run.status), func.count()).group_by(col(Run.status)))
     workers = {"able": 0, "unable": 0, "gone": 0}
-    for seen_at, trouble in await session.execute(select(col(Worker.seen_at), col(Worker.trouble))):
-        workers["gone" if seen_at <= fresh else "unable" if trouble else "able"] += 1
+    alive = _fresh(Worker, lease_seconds)
+    for is_alive, trouble in await session.execute(select(alive, col(Worker.trouble))):
+        workers["gone" if not is_alive else "unable" if trouble else "able"] += 1
     web = select(func.count(), func.coalesce(func.sum(col(WebProcess.websockets)), 0))
-    processes, websockets = (await session.execute(web.where(col(WebProcess.seen_at) > fresh))).one()
+    alive = _fresh(WebProcess, 3 * HAND_IN_SECONDS)
+    processes, websockets = (await session.execute(web.where(alive))).one()
     rows = await session.execute(select(MetricTotal))
     return Reading(
         queued=queued,
@@ -181,10 +181,14 @@ async def read(session: AsyncSession) -> Reading:
     )
 
 
+def _fresh(table: type[Worker | WebProcess], seconds: float) -> ColumnElement[bool]:
+    """Whether a sign of life is no older, by the one clock that all share: the database's."""
+    return col(table.seen_at) > func.clock_timestamp() - timedelta(seconds=seconds)
+
+
 async def web_alive(session: AsyncSession, process: str, websockets: int) -> None:
     """A web process's sign of life. Those that went silent are forgotten after a minute."""
-    values = {"id": process, "seen_at": now(), "websockets": websockets}
+    values = {"id": process, "seen_at": func.clock_timestamp(), "websockets": websockets}
     query = insert(WebProcess).values(**values)
     await session.execute(query.on_conflict_do_update(index_elements=["id"], set_=values))
-    gone = col(WebProcess.seen_at) < now() - timedelta(minutes=1)
-    await session.execute(WebProcess.__table__.delete().where(gone))  # type: ignore[attr-defined]
+    await session.execute(delete(WebProcess).where(~_fresh(WebProcess, 60.0)))

@@ -4,41 +4,47 @@ import functools
 import logging
 import time
 from collections.abc import Callable, Coroutine
-from typing import Any, TypeVar
+from typing import Any
 
 from engine import traces
 from engine.logs import run_context
 from engine.metrics import STEP_FAILURES, STEP_SECONDS, totals
+from engine.ownership import Hold, Superseded
 
 log = logging.getLogger(__name__)
 
-T = TypeVar("T")
+Doing = Callable[..., Coroutine[Any, Any, Any]]
 
 
-def observed(body: Callable[..., Coroutine[Any, Any, T]]) -> Callable[..., Coroutine[Any, Any, T]]:
-    """Goes right under `@DBOS.step`, over a function whose first argument is the run's id.
+def observed(step: str) -> Callable[[Doing], Doing]:
+    """Goes right under `@DBOS.step`, over a function whose first argument is the hold on the run.
 
     So it sees each time the step is really done, and none that a successor reads from its checkpoint.
     """
-    step = body.__name__
 
-    @functools.wraps(body)
-    async def watched(run_id: str, *arguments: Any) -> T:
-        began, result, kind = time.perf_counter(), "error", ""
-        with run_context(run_id), traces.step(run_id, step) as span:
-            try:
-                end = await body(run_id, *arguments)
-                result, kind = _result(end)
-                return end
-            finally:
-                took = time.perf_counter() - began
-                log.info("%s: %s after %.2f s", step, f"failed ({kind})" if kind else result, took)
-                totals.observe(STEP_SECONDS, took, step=step, result=result)
-                if result == "failed":
-                    totals.count(STEP_FAILURES, step=step, kind=kind)
-                await traces.describe(span, run_id, result, kind)
+    def watch(body: Doing) -> Doing:
+        @functools.wraps(body)
+        async def watched(hold: Hold, *arguments: Any) -> Any:
+            began, result, kind = time.perf_counter(), "error", ""
+            with run_context(str(hold.run_id)), traces.step(hold.run_id, step) as span:
+                try:
+                    end = await body(hold, *arguments)
+                    result, kind = _result(end)
+                    return end
+                except Superseded:
+                    result = "superseded"
+                    raise
+                finally:
+                    took = time.perf_counter() - began
+                    log.info("%s: %s after %.2f s", step, f"failed ({kind})" if kind else result, took)
+                    totals.observe(STEP_SECONDS, took, step=step, result=result)
+                    if result == "failed":
+                        totals.count(STEP_FAILURES, step=step, kind=kind)
+                    await traces.describe(span, hold, result, kind)
 
-    return watched
+        return watched
+
+    return watch
 
 
 def _result(end: Any) -> tuple[str, str]:

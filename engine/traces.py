@@ -16,10 +16,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncSession
-
-from engine.models import ENDED
+from engine.models import Run
+from engine.ownership import Hold
 from engine.world import world
 
 if TYPE_CHECKING:
@@ -32,13 +30,6 @@ log = logging.getLogger(__name__)
 FLUSH_MILLISECONDS = 1000
 SERVICE = "openlinear-engine"
 SWITCHES = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
-
-_FACTS = text("""
-    SELECT r.project_id, r.agent, r.model, r.status, r.outcome, r.error_kind, r.created_at, r.ended_at,
-           w.recovery_attempts AS attempt, w.executor_id AS worker
-    FROM runs r LEFT JOIN dbos.workflow_status w ON w.workflow_uuid = CAST(r.id AS text)
-    WHERE r.id = :run
-""")
 
 _provider: "TracerProvider | None" = None
 _telling: ContextVar[UUID | None] = ContextVar("telling", default=None)
@@ -83,20 +74,20 @@ def stop() -> None:
 
 
 @contextmanager
-def step(run_id: str, name: str) -> "Iterator[Span | None]":
+def step(run: UUID, name: str) -> "Iterator[Span | None]":
     """A span around one doing of a step. None where nothing is traced."""
     if _provider is None:
         yield None
         return
     from opentelemetry.trace import use_span  # noqa: PLC0415
 
-    span = _provider.get_tracer("openlinear").start_span(name, context=_below(UUID(run_id)))
+    span = _provider.get_tracer("openlinear").start_span(name, context=_below(run))
     with use_span(span, end_on_exit=True, record_exception=False, set_status_on_exception=False):
         yield span
 
 
-async def describe(span: "Span | None", run_id: str, result: str, kind: str) -> None:
-    """Say of a step's span which run it was of and what it came to; after the last step, tell the run's.
+async def describe(span: "Span | None", hold: Hold, result: str, kind: str) -> None:
+    """Say of a step's span which run it was of and what it came to.
 
     Never fails the step: a trace is worth less than the run.
     """
@@ -104,58 +95,53 @@ async def describe(span: "Span | None", run_id: str, result: str, kind: str) -> 
         return
     try:
         async with world().database.transaction() as session:
-            facts = await _facts(session, run_id)
-        common = _common(run_id, facts)
+            run = await session.get_one(Run, hold.run_id)
         failed = {"openlinear.error.kind": kind} if result == "failed" else {}
-        span.set_attributes({**common, "openlinear.step.result": result, **failed})
+        outcome = {"openlinear.step.result": result, "openlinear.fence": hold.fence, **failed}
+        span.set_attributes(_facts(run) | outcome)
         if result in ("failed", "error"):
             _mark_failed(span)
-        if facts["status"] in ENDED and span.name == "finish":  # type: ignore[attr-defined]
-            _tell_run(run_id, facts, common)
     except Exception as error:
         log.warning("a step could not be traced: %s", type(error).__name__)
 
 
-async def _facts(session: AsyncSession, run_id: str) -> dict[str, Any]:
-    return dict((await session.execute(_FACTS, {"run": UUID(run_id)})).mappings().one())
+def run_ended(run: Run) -> None:
+    """The run's own span, from its press to its end, under the id that its steps name as their parent.
 
-
-def _common(run_id: str, facts: dict[str, Any]) -> dict[str, Any]:
-    known = {
-        "openlinear.run.id": run_id,
-        "openlinear.project.id": str(facts["project_id"]),
-        "openlinear.agent": facts["agent"],
-        "openlinear.model": facts["model"],
-        "openlinear.attempt": facts["attempt"],
-        "openlinear.worker": facts["worker"],
-    }
-    return {name: value for name, value in known.items() if value is not None}
-
-
-def _tell_run(run_id: str, facts: dict[str, Any], common: dict[str, Any]) -> None:
-    """The run's own span, from its press to its end, under the id that its steps name as their parent."""
-    if _provider is None:
+    Told once, by whoever recorded the end.
+    """
+    if _provider is None or run.ended_at is None:
         return
-    outcome = {
-        "openlinear.run.status": facts["status"],
-        "openlinear.run.outcome": facts["outcome"],
-        "openlinear.error.kind": facts["error_kind"],
-    }
     from opentelemetry.context import Context  # noqa: PLC0415
 
-    token = _telling.set(UUID(run_id))
+    outcome = {
+        "openlinear.run.status": run.status,
+        "openlinear.run.outcome": run.outcome,
+        "openlinear.error.kind": run.error_kind,
+    }
+    token = _telling.set(run.id)
     try:
         span = _provider.get_tracer("openlinear").start_span(
             "run",
             context=Context(),
-            start_time=_nanoseconds(facts["created_at"]),
-            attributes=common | {name: value for name, value in outcome.items() if value is not None},
+            start_time=_nanoseconds(run.created_at),
+            attributes=_facts(run) | {name: value for name, value in outcome.items() if value is not None},
         )
     finally:
         _telling.reset(token)
-    if facts["status"] == "failed":
+    if run.status == "failed":
         _mark_failed(span)
-    span.end(_nanoseconds(facts["ended_at"]))
+    span.end(_nanoseconds(run.ended_at))
+
+
+def _facts(run: Run) -> dict[str, Any]:
+    return {
+        "openlinear.run.id": str(run.id),
+        "openlinear.project.id": str(run.project_id),
+        "openlinear.agent": run.agent,
+        "openlinear.model": run.model,
+        "openlinear.attempt": run.attempt,
+    }
 
 
 def _mark_failed(span: "Span") -> None:

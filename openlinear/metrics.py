@@ -19,9 +19,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from engine import metrics
 from engine.metrics import COUNTED, EVENT_LAG, HTTP_REQUESTS, HTTP_SECONDS, INFINITE, SUM, Reading, totals
-from engine.queues import HEARTBEAT_SECONDS
 from openlinear import db
 from openlinear.services.feed import News
+from openlinear.settings import get_settings
 
 log = logging.getLogger(__name__)
 
@@ -116,7 +116,7 @@ async def serve() -> None:
                 await _hand_in(session)
         except Exception as error:
             log.warning("what was counted could not be handed in: %s", type(error).__name__)
-        await asyncio.sleep(HEARTBEAT_SECONDS)
+        await asyncio.sleep(metrics.HAND_IN_SECONDS)
 
 
 async def _hand_in(session: AsyncSession) -> None:
@@ -140,7 +140,8 @@ class Exposition:
                 async with db.transaction() as session:
                     await _hand_in(session)
                 async with db.snapshot() as session:
-                    self._text = rendered(self._version, await metrics.read(session))
+                    reading = await metrics.read(session, get_settings().worker_lease_seconds)
+                    self._text = rendered(self._version, reading)
                 self._made = time.monotonic()
         return self._text
 

@@ -66,7 +66,8 @@ async def found() -> dict[str, Finding]:
 
 async def alive(database: Database, name: str = "main", silent: float = 0) -> None:
     async with database.transaction() as session:
-        session.add(Worker(id=name, seen_at=now() - timedelta(seconds=silent), sandbox="docker"))
+        seen = now() - timedelta(seconds=silent)
+        session.add(Worker(id=f"{name}:1", name=name, version="1", seen_at=seen, sandbox="docker"))
 
 
 def sick(finding: Finding, level: str, *words: str) -> None:

@@ -20,6 +20,7 @@ from engine.client import Engine
 from engine.db import Database
 from engine.metrics import CONTAINER_STARTS, STEP_SECONDS, Totals
 from engine.models import Run
+from engine.ownership import Hold
 from engine.record import Entry, Recorder
 from openlinear import processes
 from openlinear.api import metrics as route
@@ -138,7 +139,8 @@ async def test_how_late_events_are(
 ) -> None:
     async with engine_database.transaction() as session:
         run = new_run(ada.id, project_id=project.id)
-        recorder = Recorder(engine_database, await engine_client.start(session, run, 3))
+        hold = Hold(await engine_client.start(session, run, 3), 0)
+        recorder = Recorder(engine_database, hold)
     async with httpx.AsyncClient(base_url=served) as http, following(http, ada) as events:
         await recorder.write([Entry("status", "a", message="A line that somebody follows")])
         async with asyncio.timeout(10):
@@ -194,7 +196,7 @@ async def test_many_processes_at_once_lose_nothing(engine_database: Database) ->
 
     await asyncio.gather(*(process(number) for number in range(8)))
     async with engine_database.transaction() as session:
-        samples = parsed(rendered("1", await metrics.read(session)).decode())
+        samples = parsed(rendered("1", await metrics.read(session, 15.0)).decode())
     starts = [v for (n, _), v in samples.items() if n == "openlinear_container_starts_total"]
     assert starts == [80, 80]
     counts = [v for (n, _), v in samples.items() if n == "openlinear_step_duration_seconds_count"]
@@ -213,7 +215,7 @@ async def test_what_an_outage_kept_back_comes_later(engine_database: Database) -
     await mine.last(away)
     await mine.last(engine_database)
     async with engine_database.transaction() as session:
-        reading = await metrics.read(session)
+        reading = await metrics.read(session, 15.0)
     assert [value for (name, _, _), value in reading.totals.items() if name == CONTAINER_STARTS] == [1]
 
 

@@ -21,7 +21,7 @@ from tests.support.engine import new_run
 from tests.support.sight import Collector, WorkerProcess
 
 PROMPT = "The prompt that nobody but the agent may read"
-STEPS = {"prepare", "salvage", "finish"}
+STEPS = {"prepare", "stop", "salvage", "finish", "clear"}
 """The steps of a run that finds no sandbox."""
 
 
@@ -33,7 +33,7 @@ async def run_id(engine_database: Database, engine_client: Engine) -> UUID:
 
 
 async def end_of(database: Database, engine: Engine, run_id: UUID) -> RunView:
-    async with asyncio.timeout(40):
+    async with asyncio.timeout(60):
         while True:
             async with database.transaction() as session:
                 found = await engine.run(session, run_id)
@@ -57,7 +57,8 @@ async def test_a_runs_log_lines_carry_its_id(
     assert {line["worker"] for line in lines} == {"w1"}
     own = [line for line in lines if line.get("run_id") == str(run_id)]
     said = [line["message"].partition(" after ")[0] for line in own if line["logger"] == "engine.observe"]
-    assert said == [f"prepare: failed ({ended.error_kind})", "salvage: ok", "finish: ok"]
+    ends = [f"{step}: ok" for step in ("stop", "salvage", "finish", "clear")]
+    assert said == [f"prepare: failed ({ended.error_kind})", *ends]
     assert all(set(line) >= {"time", "level", "logger", "message"} for line in lines)
     assert PROMPT not in worker.log.read_text()
 
@@ -90,9 +91,9 @@ async def test_a_run_is_one_trace_whoever_does_its_steps(
     assert {span["trace"] for span in spans.values()} == {run_id.hex}
     assert {span["parent"] for span in spans.values()} == {run["id"]}
     assert set(spans) == STEPS
-    assert len({span["id"] for span in collector.spans}) == len(collector.spans) == 4
+    assert len({span["id"] for span in collector.spans}) == len(collector.spans) == 6
     assert spans["prepare"]["openlinear.step.result"] == "failed"
-    assert spans["prepare"]["openlinear.attempt"] == 2, "the first attempt died with its worker"
+    assert spans["prepare"]["openlinear.fence"] > 1, "the first worker's died with it"
     assert run["openlinear.run.status"] == "failed"
     for span in collector.spans:
         assert span["openlinear.run.id"] == str(run_id)
@@ -125,7 +126,7 @@ async def test_steps_are_counted_across_workers(
         finally:
             worker.stop()
     async with engine_database.transaction() as session:
-        reading = await metrics.read(session)
+        reading = await metrics.read(session, 15.0)
     finished = {
         part: value
         for (name, labels, part), value in reading.totals.items()

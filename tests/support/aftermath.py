@@ -34,7 +34,7 @@ async def cleared(person: Person, run: str) -> None:
     """Wait until the worker says that it has cleared up after the ended run."""
     query = "SELECT 1 FROM runs WHERE id = %s AND cleared_at IS NOT NULL"
     async with asyncio.timeout(30):
-        while not person.stack.rows(query, run):  # noqa: ASYNC110 - the row says so
+        while not person.stack.rows(query, run):
             await asyncio.sleep(0.1)
 
 

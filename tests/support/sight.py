@@ -94,6 +94,10 @@ class WorkerProcess:
                     "OPENLINEAR_HOME": str(folder),
                     "OPENLINEAR_SECRET_KEY": "fedcba9876543210" * 4,
                     "SANDBOX": "docker",
+                    "RUN_ATTEMPTS": "1",
+                    # Where the last worker's name is not free yet, its lease has to run out.
+                    "WORKER_HEARTBEAT_SECONDS": "1",
+                    "WORKER_LEASE_SECONDS": "5",
                     "DOCKER_HOST": "unix:///nonexistent/docker.sock",
                     **environment,
                 },

@@ -1,13 +1,13 @@
 """What is counted over all processes, and which web processes there are.
 
-Revision ID: 0003_metrics
+Revision ID: 0004_metrics
 """
 
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0003_metrics"
-down_revision = "0002"
+revision = "0004_metrics"
+down_revision = "0003"
 
 
 def upgrade() -> None:
