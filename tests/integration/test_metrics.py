@@ -34,6 +34,7 @@ from tests.support.sight import WorkerProcess
 from tests.support.stack import free_port
 
 TOKEN = "b6589fc6ab0dc82cf12099d1c2d40ab994e8410c"
+STEPS_DONE = "openlinear_step_duration_seconds_count"
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 
 
@@ -108,9 +109,10 @@ async def test_real_runs(
     assert at(before, "openlinear_workers", state="unable") == 0
     worker = WorkerProcess(database, tmp_path)
     try:
-        async with asyncio.timeout(40):
-            while at(now := await scraped(api), "openlinear_runs", state="failed") != 3:
+        async with asyncio.timeout(60):
+            while at(now := await scraped(api), STEPS_DONE, step="clear", result="ok") != 3:
                 await asyncio.sleep(0.1)
+        assert at(now, "openlinear_runs", state="failed") == 3
         assert at(now, "openlinear_workers", state="unable") == 1, "it lives, but has no Docker"
     finally:
         worker.stop()

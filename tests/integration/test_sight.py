@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import select
 
 from engine import metrics
-from engine.client import Engine, RunView
+from engine.client import Engine
 from engine.db import Database
 from engine.metrics import STEP_FAILURES, STEP_SECONDS
 from engine.models import Run
@@ -32,22 +32,23 @@ async def run_id(engine_database: Database, engine_client: Engine) -> UUID:
         return await engine_client.start(session, new_run(uuid4(), prompt=PROMPT, title=PROMPT), 3)
 
 
-async def end_of(database: Database, engine: Engine, run_id: UUID) -> RunView:
+async def end_of(database: Database, run_id: UUID) -> Run:
+    """The run, once it has ended and nothing of it is left to do."""
     async with asyncio.timeout(60):
         while True:
             async with database.transaction() as session:
-                found = await engine.run(session, run_id)
-            if found is not None and found.ended_at is not None:
+                found = await session.get_one(Run, run_id)
+            if found.cleared_at is not None:
                 return found
             await asyncio.sleep(0.05)
 
 
 async def test_a_runs_log_lines_carry_its_id(
-    database: str, engine_database: Database, engine_client: Engine, run_id: UUID, tmp_path: Path
+    database: str, engine_database: Database, run_id: UUID, tmp_path: Path
 ) -> None:
     worker = WorkerProcess(database, tmp_path, LOG_FORMAT="json")
     try:
-        ended = await end_of(engine_database, engine_client, run_id)
+        ended = await end_of(engine_database, run_id)
         # The remote's refusal and the sandbox's absence race: either ends it.
         assert ended.status == "failed"
     finally:
@@ -66,7 +67,6 @@ async def test_a_runs_log_lines_carry_its_id(
 async def test_a_run_is_one_trace_whoever_does_its_steps(
     database: str,
     engine_database: Database,
-    engine_client: Engine,
     run_id: UUID,
     tmp_path: Path,
     collector: Collector,
@@ -79,7 +79,7 @@ async def test_a_run_is_one_trace_whoever_does_its_steps(
             first.process.kill()
             first.process.wait()
             second = WorkerProcess(database, tmp_path, OTEL_EXPORTER_OTLP_ENDPOINT=collector.url)
-        await end_of(engine_database, engine_client, run_id)
+        await end_of(engine_database, run_id)
     finally:
         first.stop()
         if second is not None:
@@ -122,7 +122,7 @@ async def test_steps_are_counted_across_workers(
                 run_id = await engine_client.start(session, new_run(uuid4()), 3)
         worker = WorkerProcess(database, tmp_path)
         try:
-            await end_of(engine_database, engine_client, run_id)
+            await end_of(engine_database, run_id)
         finally:
             worker.stop()
     async with engine_database.transaction() as session:
