@@ -23,11 +23,12 @@ from engine.db import Database
 from engine.models import Run, Worker, now
 from engine.sandbox import container as spec
 from engine.settings import EngineSettings
-from openlinear import vault
+from openlinear import db, vault
 from openlinear.doctor import Finding, as_json, as_text, examine
 from openlinear.doctor import database as database_checks
 from openlinear.embedded import EmbeddedPostgres
-from openlinear.models import Provider, User
+from openlinear.models import Project, Provider, User
+from openlinear.services.views import Actor
 from tests.support.engine import new_run
 from tests.support.stack import free_port
 
@@ -305,6 +306,25 @@ async def test_plain_text_on_the_network(
     world.setenv("API_HOST", host)
     world.setenv("PUBLIC_URL", public)
     assert (await found())["Exposure"].level == level
+
+
+async def test_remotes_that_do_not_answer(world: pytest.MonkeyPatch, ada: Actor, served: str) -> None:
+    gone = f"http://127.0.0.1:{free_port()}"
+    async with db.transaction() as session:
+        session.add(_project(ada, f"{served}/acme/cart.git"))
+    assert "Reach" not in await found(), "nobody is asked unless that is wanted"
+    reach = {finding.name: finding for finding in await examine(ask_remotes=True)}["Reach"]
+    assert reach.level == "ok", reach
+    async with db.transaction() as session:
+        session.add(_project(ada, f"http://ada:sesame@{gone.removeprefix('http://')}/acme/cart.git"))
+    reach = {finding.name: finding for finding in await examine(ask_remotes=True)}["Reach"]
+    sick(reach, "error", gone, "refused")
+    assert served not in reach.text
+    assert "sesame" not in reach.text
+
+
+def _project(actor: Actor, url: str) -> Project:
+    return Project(user_id=actor.id, name="Cart", key=uuid4().hex[:4].upper(), clone_url=url)
 
 
 async def test_the_embedded_database_up_and_down(world: pytest.MonkeyPatch) -> None:

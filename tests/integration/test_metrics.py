@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import re
 import subprocess
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ from uuid import uuid4
 
 import httpx
 import pytest
+import yaml
 from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import delete
 from sqlmodel import col
@@ -26,6 +28,7 @@ from openlinear import processes
 from openlinear.api import metrics as route
 from openlinear.api.app import create_api
 from openlinear.metrics import Meter, rendered, sockets
+from openlinear.resources import CHECKOUT
 from openlinear.services.views import Actor, ProjectView
 from openlinear.settings import get_settings
 from tests.support.engine import new_run
@@ -224,6 +227,20 @@ async def test_what_an_outage_kept_back_comes_later(engine_database: Database) -
 def test_nothing_is_counted_by_labels_that_are_not_declared() -> None:
     with pytest.raises(ValueError, match="counted by"):
         Totals().count(CONTAINER_STARTS, user="ada")
+
+
+async def test_the_example_alerts_name_what_there_is(engine_database: Database) -> None:
+    async with engine_database.transaction() as session:
+        text = rendered("1", await metrics.read(session, 15.0)).decode()
+    families = {line.split()[2] for line in text.splitlines() if line.startswith("# TYPE")}
+    samples = families | {f"{name}{suffix}" for name in families for suffix in ("_bucket", "_count", "_sum")}
+    alerts = yaml.safe_load((CHECKOUT / "docs" / "alerts.yml").read_text())
+    rules = [rule for group in alerts["groups"] for rule in group["rules"]]
+    assert len(rules) >= 5
+    for rule in rules:
+        named = set(re.findall(r"openlinear_\w+", rule["expr"]))
+        assert named, rule
+        assert named <= samples, rule
 
 
 # -- to whom ----------------------------------------------------------------------------------------
