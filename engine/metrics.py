@@ -45,6 +45,7 @@ class Counted:
 
 STEP_SECONDS = "openlinear_step_duration_seconds"
 STEP_FAILURES = "openlinear_step_failures"
+RUN_ENDS = "openlinear_run_ends"
 CONTAINER_STARTS = "openlinear_container_starts"
 EVENT_LAG = "openlinear_event_lag_seconds"
 HTTP_REQUESTS = "openlinear_http_requests"
@@ -59,6 +60,7 @@ COUNTED = {
     STEP_FAILURES: Counted(
         "Steps that ended their run as failed, by the class of the error.", ("step", "kind")
     ),
+    RUN_ENDS: Counted("Runs that a worker brought to their end.", ("status", "kind")),
     CONTAINER_STARTS: Counted("Sandboxes started; waking a paused one is none.", ("sandbox",)),
     EVENT_LAG: Counted(
         "From the writing of a run's event to its handing on: read from the database, "

@@ -8,7 +8,8 @@ from typing import Any
 
 from engine import traces
 from engine.logs import run_context
-from engine.metrics import STEP_FAILURES, STEP_SECONDS, totals
+from engine.metrics import RUN_ENDS, STEP_FAILURES, STEP_SECONDS, totals
+from engine.models import Run
 from engine.ownership import Hold, Superseded
 
 log = logging.getLogger(__name__)
@@ -53,3 +54,11 @@ def _result(end: Any) -> tuple[str, str]:
         return "ok", ""
     status = str(end.get("status"))
     return "ok" if status == "done" else status, str(end.get("kind") or "")
+
+
+def run_ended(run: Run) -> None:
+    """Once the run's end is recorded: counted, logged, and told as the trace's first span."""
+    totals.count(RUN_ENDS, status=run.status, kind=run.error_kind or "")
+    with run_context(str(run.id)):
+        log.info("ended: %s", run.error_kind or run.outcome or run.status)
+    traces.run_ended(run)

@@ -127,6 +127,9 @@ async def test_real_runs(
     assert 0 < (at(after, f"{name}_sum", step="finish", result="ok") or 0) < 60
     failures = [v for (n, _), v in after.items() if n == "openlinear_step_failures_total"]
     assert sum(failures) == 3
+    ends = {labels: v for (n, labels), v in after.items() if n == "openlinear_run_ends_total"}
+    assert sum(ends.values()) == 3
+    assert {dict(labels)["status"] for labels in ends} == {"failed"}
     assert at(after, "openlinear_workers", state="able") == 0
     assert not any("Titles" in str(labels) for _, labels in after)
     async with engine_database.transaction() as session:

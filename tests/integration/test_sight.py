@@ -58,8 +58,8 @@ async def test_a_runs_log_lines_carry_its_id(
     assert {line["worker"] for line in lines} == {"w1"}
     own = [line for line in lines if line.get("run_id") == str(run_id)]
     said = [line["message"].partition(" after ")[0] for line in own if line["logger"] == "engine.observe"]
-    ends = [f"{step}: ok" for step in ("stop", "salvage", "finish", "clear")]
-    assert said == [f"prepare: failed ({ended.error_kind})", *ends]
+    ending = ["stop: ok", "salvage: ok", f"ended: {ended.error_kind}", "finish: ok", "clear: ok"]
+    assert said == [f"prepare: failed ({ended.error_kind})", *ending]
     assert all(set(line) >= {"time", "level", "logger", "message"} for line in lines)
     assert PROMPT not in worker.log.read_text()
 
