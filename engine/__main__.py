@@ -12,7 +12,9 @@ import signal
 from collections.abc import Awaitable, Callable
 from importlib import import_module
 
+from engine import logs, traces
 from engine.bootstrap import build, launch
+from engine.metrics import totals
 from engine.ports import Product
 from engine.settings import EngineSettings
 from engine.worker import Abandoned, Membership, Name, leave_when_frozen, process_id
@@ -30,7 +32,10 @@ async def work(wanted: str, product: Product) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, asked.put_nowait, number)
     name = Name(here.database.libpq_url, wanted)
-    member = Membership(here, await name.claim())
+    claimed = await name.claim()
+    logs.setup("worker", claimed)
+    traces.setup(claimed)
+    member = Membership(here, claimed)
     await member.join()
     leave_when_frozen(settings.worker_lease_seconds, _leave)
     await launch(here)
@@ -41,6 +46,7 @@ async def work(wanted: str, product: Product) -> None:
             *(name.serve, member.serve, Abandoned(here).serve),
         )
     ]
+    services.append(asyncio.create_task(totals.serve(here.database)))
     log.info("taking work as %s, agents run in: %s", here.worker, here.sandbox.name)
 
     stop = asyncio.create_task(asked.get())
@@ -52,6 +58,8 @@ async def work(wanted: str, product: Product) -> None:
     if stop.result() == signal.SIGINT:
         await _park(here.containers.park)
     await member.leave()
+    await totals.last(here.database)
+    await asyncio.to_thread(traces.stop)
     _leave(0)
 
 
@@ -86,9 +94,7 @@ def main() -> None:
         "--name", default="main", help="this worker's name; where it is taken, a number is added"
     )
     arguments = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    for noisy in ("httpx", "docker", "urllib3", "dbos"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
+    logs.setup("worker", arguments.name)
     asyncio.run(work(arguments.name, _load(arguments.product)))
 
 

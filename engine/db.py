@@ -17,7 +17,7 @@ class Database:
     def __init__(self, url: str, pool_size: int = 10) -> None:
         self.url = url
         self.pool: AsyncEngine = create_async_engine(
-            url, pool_size=pool_size, max_overflow=10, pool_pre_ping=True
+            url, pool_size=pool_size, max_overflow=10, pool_pre_ping=True, hide_parameters=True
         )
         self._sessions = async_sessionmaker(self.pool, expire_on_commit=False)
 

@@ -12,6 +12,7 @@ from sqlalchemy import func
 from engine.changes import collect_changes, discard_incoming, known
 from engine.git import workspace
 from engine.models import ENDED, Run, now
+from engine.observe import run_ended
 from engine.ports import Box, Session
 from engine.record import Entry, Recorder, append
 from engine.step import CANCELLED, End
@@ -78,6 +79,7 @@ async def finish(here: World, recorder: Recorder, end: End) -> None:
         await here.product.ended(session, run.id)
         level = "error" if end["status"] == "failed" else "info"
         await append(session, run, [Entry("status", "ended", message=_farewell(run), level=level)])
+    run_ended(run)
 
 
 async def clear(here: World, recorder: Recorder) -> None:

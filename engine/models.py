@@ -210,3 +210,26 @@ class Worker(SQLModel, table=True):
     sandbox: str = ""
     trouble: str | None = Field(default=None, sa_type=Text)
     """Why its sandbox cannot run agents now, with the cure."""
+
+
+class MetricTotal(SQLModel, table=True):
+    """A number that only grows, summed over all processes that there were. See `engine.metrics`."""
+
+    __tablename__ = "metric_totals"
+
+    name: str = Field(primary_key=True)
+    labels: str = Field(primary_key=True)
+    """JSON, keys sorted."""
+    part: str = Field(primary_key=True)
+    """Empty for a counter; of a histogram a bucket's upper bound, or `sum`."""
+    value: float
+
+
+class WebProcess(SQLModel, table=True):
+    """A web process that is alive while its row is fresh, and what it serves now."""
+
+    __tablename__ = "web_processes"
+
+    id: str = Field(primary_key=True)
+    seen_at: datetime = _now()
+    websockets: int = 0

@@ -26,6 +26,7 @@ from engine.git.remote import Remote, parse
 from engine.git.store import Store
 from engine.limits import Limits
 from engine.models import Run, now
+from engine.observe import observed
 from engine.ownership import Hold, Superseded, claim
 from engine.ports import Credential
 from engine.pull_request import body
@@ -214,6 +215,7 @@ def _part(name: str, work: Callable[..., Awaitable[None]]) -> Callable[..., Coro
     """A part of a run's end as a step that is tried until it works: its failure would leave no end."""
 
     @DBOS.step(name=name, **PATIENTLY)
+    @observed(name)
     async def part(hold: Hold, *args: End) -> None:
         here = world()
         await work(here, Recorder(here.database, hold), *args)

@@ -34,6 +34,8 @@ class EngineSettings(BaseSettings):
     openlinear_secret_key: SecretStr = SecretStr("")
     """Encrypts secrets at rest and derives container passwords; `openlinear up` generates it."""
 
+    log_format: Literal["text", "json"] = "text"
+
     sandbox: Literal["auto", "docker", "process"] = "auto"
     opencode_image: str = "opencode-worker:latest"
     container_memory_mb: int = Field(512, ge=256)

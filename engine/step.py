@@ -14,6 +14,7 @@ from sqlalchemy.exc import DBAPIError
 
 from engine.errors import Cancelled, RunError
 from engine.models import ENDED, Run, now
+from engine.observe import observed
 from engine.ownership import Hold
 from engine.record import Recorder, storable
 from engine.world import World, world
@@ -79,6 +80,7 @@ def step(body: Step) -> Callable[[Hold], Coroutine[Any, Any, End | None]]:
     """A checkpointed step: stops when the run is cancelled, turns errors into how the run ends."""
 
     @DBOS.step(name=body.__name__)
+    @observed(body.__name__)
     @functools.wraps(body)
     async def checkpointed(hold: Hold) -> End | None:
         here = world()

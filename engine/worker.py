@@ -14,6 +14,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import col
 
 from engine import ending
+from engine.logs import run_context
 from engine.models import Worker
 from engine.ownership import Hold, Superseded, claim_abandoned, hand_over, take_over
 from engine.queues import APPLICATION_VERSION
@@ -180,7 +181,8 @@ class Abandoned:
     async def _end(self, hold: Hold) -> None:
         """Cancelled if it has no end yet. Should this fail, the next look finds the run again."""
         try:
-            await ending.conclude(self._here, Recorder(self._here.database, hold), CANCELLED)
+            with run_context(str(hold.run_id)):
+                await ending.conclude(self._here, Recorder(self._here.database, hold), CANCELLED)
         except Superseded:
             return
         except Exception:

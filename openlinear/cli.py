@@ -1,5 +1,6 @@
 """The command line: `openlinear up` for one machine, its parts one by one for a team's instance."""
 
+import asyncio
 import os
 import socket
 import subprocess
@@ -66,6 +67,19 @@ def worker(
     with _plainly():
         _complete(Settings())
         processes.become(processes.worker(os.environ, name))
+
+
+@app.command()
+def doctor(
+    network: Annotated[bool, typer.Option(help="Try the projects' servers, too.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="For a program.")] = False,
+) -> None:
+    """Say what is wrong here, and the cure. Changes nothing; exit code 1 when there is an error."""
+    from openlinear.doctor import as_json, as_text, examine  # noqa: PLC0415 - it loads much that a start does not need
+
+    findings = asyncio.run(examine(ask_remotes=network))
+    typer.echo(as_json(findings) if json else as_text(findings))
+    raise typer.Exit(any(finding.level == "error" for finding in findings))
 
 
 @app.command()

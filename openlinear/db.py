@@ -17,7 +17,11 @@ OVERFLOW = 20
 def engine() -> AsyncEngine:
     """This process's pool."""
     return create_async_engine(
-        get_settings().database_url, pool_size=POOL, max_overflow=OVERFLOW, pool_pre_ping=True
+        get_settings().database_url,
+        pool_size=POOL,
+        max_overflow=OVERFLOW,
+        pool_pre_ping=True,
+        hide_parameters=True,
     )
 
 

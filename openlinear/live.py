@@ -19,7 +19,7 @@ from uuid import UUID
 import reflex as rx
 from reflex.state import StateUpdate
 
-from openlinear import db
+from openlinear import db, metrics
 from openlinear.components.cards import card_of, plain, progress_of
 from openlinear.engine_client import engine_client
 from openlinear.newsreader import NewsReader, news_reader
@@ -203,10 +203,12 @@ class Hub:
             changed, pending.changed = pending.changed, {}
             progress, pending.progress = pending.progress, []
             lines, pending.lines = pending.lines, []
+            news = {item.id: item for item in (*changed.values(), *progress, *lines)}
             try:
                 await self._send_lines(lines)
                 await self._send_progress(project_id, pending, progress)
                 await self._send_cards(project_id, changed)
+                metrics.handed_on("board", news.values())
             except Exception:
                 log.exception("News of a project could not be passed on")
 

@@ -9,7 +9,7 @@ from functools import lru_cache
 import psycopg
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from openlinear import db
+from openlinear import db, metrics
 from openlinear.services import feed
 from openlinear.services.feed import News
 from openlinear.settings import get_settings
@@ -133,6 +133,7 @@ class NewsReader:
 
     def _hand_on(self, batch: list[News]) -> None:
         self.last = batch[-1].id
+        metrics.handed_on("read", batch)
         for follower in [f for f in self._followers if not f.offer(batch)]:
             self._followers.discard(follower)
             follower.end()

@@ -35,7 +35,8 @@ def web(settings: Settings, environ: Mapping[str, str]) -> Command:
     argv = (
         *(sys.executable, "-m", "uvicorn", "--factory", "openlinear.openlinear:app"),
         *("--host", settings.api_host, "--port", str(settings.api_port)),
-        *("--no-access-log", "--no-server-header", "--log-level", "warning"),
+        *("--log-config", str(PACKAGE / "uvicorn.json"), "--no-server-header"),
+        *(() if settings.access_log else ("--no-access-log",)),
         *("--timeout-graceful-shutdown", "1"),
     )
     return Command(argv, {**environ, **frontend.serve_environment(settings.openlinear_home)})

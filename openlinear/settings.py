@@ -33,6 +33,10 @@ class Settings(EngineSettings):
     public_url: str = ""
     """The origin people open in their browser; it alone may open the board's websocket."""
 
+    metrics_token: SecretStr = SecretStr("")
+    """What `/metrics` asks for as a Bearer token; without one it answers this machine alone."""
+    access_log: bool = False
+
     login_tries_per_account: int = Field(10, ge=1)
     login_tries_per_address: int = Field(100, ge=1)
     registrations_per_address: int = Field(100, ge=1)
@@ -42,14 +46,14 @@ class Settings(EngineSettings):
     github_client_secret: SecretStr = SecretStr("")
     github_redirect_uri: str = ""
 
-    @field_validator("jwt_secret")
+    @field_validator("jwt_secret", "metrics_token")
     @classmethod
     def _strong(cls, secret: SecretStr) -> SecretStr:
         value = secret.get_secret_value()
         if value and weak(value):
             raise ValueError(
                 f"too weak: give it {SECRET_BYTES} random bytes or more (`openssl rand -hex 32`), "
-                "or leave it unset and `openlinear up` generates one"
+                "or leave it unset"
             )
         return secret
 

@@ -26,6 +26,15 @@ def unseal(purpose: str, sealed: str) -> str:
         raise Unreadable from None
 
 
+def opens(secret: str, purpose: str, sealed: str) -> bool:
+    """Whether this secret key, which may be another one than ours, opens it."""
+    try:
+        _keys(secret, purpose).decrypt(sealed.encode())
+    except InvalidToken:
+        return False
+    return True
+
+
 def _secret() -> str:
     secret = get_settings().openlinear_secret_key.get_secret_value()
     if not secret:

@@ -14,6 +14,7 @@ from uuid import UUID, uuid4
 from docker.errors import APIError, NotFound
 
 from engine.errors import RunError
+from engine.metrics import CONTAINER_STARTS, totals
 from engine.ports import Box, BoxState, Finished, Report, SandboxName
 from engine.sandbox import container as spec
 from engine.sandbox import docker_exec, image
@@ -149,6 +150,7 @@ class DockerSandbox:
         for attempt in range(3):
             try:
                 await self._daemon.call(container.start)
+                totals.count(CONTAINER_STARTS, sandbox="docker")
                 return
             except APIError as error:
                 if attempt == 2 or "port is already allocated" not in str(error):

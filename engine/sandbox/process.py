@@ -15,6 +15,7 @@ from typing import BinaryIO
 from uuid import UUID, uuid4
 
 from engine.errors import RunError
+from engine.metrics import CONTAINER_STARTS, totals
 from engine.ports import Box, BoxState, Finished, Report, SandboxName
 from engine.sandbox import daemonized as daemon
 from engine.sandbox import opencode
@@ -124,6 +125,7 @@ class ProcessSandbox:
             for _ in range(3):
                 record = await asyncio.to_thread(self._launch, cell)
                 if await _listens(cell, record):
+                    totals.count(CONTAINER_STARTS, sandbox="process")
                     return record
                 await asyncio.to_thread(reap, cell.marker)
         said = _log(cell).read_text(errors="replace").split()

@@ -11,13 +11,15 @@ from starlette.routing import Match
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from openlinear import db, engine_client
-from openlinear.api import auth, events, health, preferences, problems, projects, runs, tasks
+from openlinear import metrics as counted
+from openlinear.api import auth, events, health, metrics, preferences, problems, projects, runs, tasks
 from openlinear.api.limits import BodyLimit
 from openlinear.housekeeping import keep_house
 from openlinear.newsreader import news_reader
 from openlinear.settings import get_settings
 
 REST = "/api/{rest:path}"
+OUTSIDE = ("/api", "/health", "/metrics")
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 
 
@@ -25,19 +27,20 @@ METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 async def lifespan(_: object = None) -> AsyncIterator[None]:
     """What a web process needs while it serves. For whoever runs the app this one is part of."""
     await news_reader().start()
-    keeping_house = asyncio.create_task(keep_house())
+    chores = [asyncio.create_task(chore()) for chore in (keep_house, counted.serve)]
     try:
         yield
     finally:
-        keeping_house.cancel()
-        await asyncio.wait([keeping_house])
+        for chore in chores:
+            chore.cancel()
+        await asyncio.wait(chores)
         await news_reader().stop()
         await engine_client.close()
         await db.close()
 
 
 def create_api() -> FastAPI:
-    """The API alone: `/api/*` and `/health`. Everything else is the pages'."""
+    """The API alone: `/api/*`, `/health` and `/metrics`. Everything else is the pages'."""
     app = FastAPI(
         title="OpenLinear",
         version=health.installed(),
@@ -47,7 +50,7 @@ def create_api() -> FastAPI:
         lifespan=lifespan,
     )
     problems.install(app)
-    for module in (auth, projects, runs, tasks, preferences, events, health):
+    for module in (auth, projects, runs, tasks, preferences, events, health, metrics):
         app.include_router(module.router)
     app.add_api_route(REST, _nothing, methods=METHODS, include_in_schema=False)
     app.add_middleware(BodyLimit)
@@ -61,6 +64,7 @@ def create_api() -> FastAPI:
             allow_headers=["Authorization", "Content-Type", "Last-Event-ID"],
             expose_headers=["Retry-After"],
         )
+    app.add_middleware(counted.Meter)
     return app
 
 
@@ -74,7 +78,9 @@ def beside(pages: ASGIApp) -> ASGIApp:
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         path = scope.get("path", "")
-        ours = scope["type"] == "http" and (path.startswith("/api/") or path in ("/api", "/health"))
+        ours = scope["type"] == "http" and (
+            path.startswith("/api/") or path in ("/api", "/health", "/metrics")
+        )
         await (api if ours else pages)(scope, receive, send)
 
     return app

@@ -9,7 +9,7 @@ from uuid import UUID
 from fastapi import APIRouter, Header, Request
 from fastapi.responses import StreamingResponse
 
-from openlinear import db
+from openlinear import db, metrics
 from openlinear.api.security import Me, token_of
 from openlinear.newsreader import BATCH, Subscription, news_reader
 from openlinear.services import accounts, feed
@@ -58,6 +58,7 @@ async def _stream(actor: Actor, token: str, after: int | None) -> AsyncIterator[
             frames = _frames([news for news in fresh if news.id > sent], actor.id)
             if frames:
                 yield frames
+                metrics.handed_on("stream", [news for news in fresh if news.id > sent])
             if asyncio.get_running_loop().time() >= beat:
                 beat += HEARTBEAT_SECONDS
                 if not await _signed_in(token):

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 from fastapi import Depends, Request, Response
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from engine import logs
 from openlinear import db
 from openlinear.services import accounts
 from openlinear.services.errors import Forbidden, NotSignedIn
@@ -45,7 +46,9 @@ async def _actor(request: Request) -> Actor:
     """In a transaction of its own, so that what follows may take its time without holding one."""
     token = token_of(request)
     async with db.transaction() as session:
-        return await accounts.authenticate(session, token)
+        actor = await accounts.authenticate(session, token)
+    logs.user_id.set(str(actor.id))
+    return actor
 
 
 Me = Annotated[Actor, Depends(_actor)]

@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from engine.client import EventView
-from openlinear import live
+from openlinear import live, metrics
 from openlinear.live import FEW, RING, Hub, LiveState, LogState
 from openlinear.services.feed import News
 from openlinear.services.views import Actor
@@ -193,3 +193,15 @@ async def test_the_end_of_a_login_empties_its_seats_and_no_others(hub: Hub, name
 async def test_a_refused_move_is_taken_back(hub: Hub, namespace: Namespace) -> None:
     await hub.put_back("s1", str(TASK))
     assert namespace.sent == [("s1", {LIVE: {f"o:{TASK}": None}})]
+
+
+async def test_how_late_a_line_reaches_the_board_is_counted(
+    hub: Hub, namespace: Namespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    late: list[tuple[str, list[int]]] = []
+    monkeypatch.setattr(metrics, "handed_on", lambda way, news: late.append((way, [one.id for one in news])))
+    ada = person()
+    await hub.join("s1", ada, PROJECT, TASK)
+    await follow(hub, event(1, {ada.id}), event(2, {ada.id}))
+    assert late == [("board", [1, 2])]
+    assert namespace.sent, "once they were sent"
