@@ -52,6 +52,11 @@ def migration(environ: Mapping[str, str]) -> Command:
     return Command((sys.executable, "-m", "openlinear.migrate"), environ)
 
 
+def backup(environ: Mapping[str, str], *arguments: str) -> Command:
+    """Backups and keys; see `openlinear.backup.__main__`."""
+    return Command((sys.executable, "-m", "openlinear.backup", *arguments), environ)
+
+
 def sandbox(environ: Mapping[str, str]) -> Command:
     """Choose where agents run and build their image where it is missing; a line for each thing done."""
     return Command((sys.executable, "-m", "engine.sandbox"), environ)
