@@ -81,7 +81,7 @@ def backup(
 ) -> None:
     """Write all that OpenLinear holds to one file, while it runs or not. The key is exported apart."""
     name = file or Path(f"openlinear-{datetime.now():%Y-%m-%d-%H%M%S}.tar.gz")
-    _become_backup("backup", name, *(["--with-mirrors"] if with_mirrors else []))
+    _become("openlinear.backup", "backup", name, *(["--with-mirrors"] if with_mirrors else []))
 
 
 @app.command()
@@ -92,7 +92,7 @@ def restore(
     ] = False,
 ) -> None:
     """Fill a new, empty installation from a backup."""
-    _become_backup("restore", file, *(["--without-key"] if without_key else []))
+    _become("openlinear.backup", "restore", file, *(["--without-key"] if without_key else []))
 
 
 _Passphrase = Annotated[
@@ -106,7 +106,7 @@ def key_export(
     file: Annotated[Path, typer.Argument(help="A new file.")], passphrase_file: _Passphrase = None
 ) -> None:
     """Write the key that seals stored credentials to a file, under a passphrase."""
-    _become_backup("export-key", file, *_given(passphrase_file))
+    _become("openlinear.key", "export", file, *_given(passphrase_file))
 
 
 @key.command("import")
@@ -115,7 +115,7 @@ def key_import(
     passphrase_file: _Passphrase = None,
 ) -> None:
     """Make an exported key this installation's own, before a backup is restored into it."""
-    _become_backup("import-key", file, *_given(passphrase_file))
+    _become("openlinear.key", "import", file, *_given(passphrase_file))
 
 
 @app.command()
@@ -128,13 +128,13 @@ def _given(passphrase_file: Path | None) -> list[str]:
     return ["--passphrase-file", str(passphrase_file.absolute())] if passphrase_file else []
 
 
-def _become_backup(command: str, file: Path, *options: str) -> None:
-    """A process of its own, since the supervisor need not hold what it imports."""
+def _become(module: str, command: str, file: Path, *options: str) -> None:
+    """Go on as another program of ours. Paths are as seen from here."""
     with plainly():
         settings = Settings()
         home = str(settings.openlinear_home.expanduser().absolute())
         arguments = (command, *options, "--", str(file.expanduser().absolute()))
-        processes.become(processes.backup({**os.environ, "OPENLINEAR_HOME": home}, *arguments))
+        processes.become(processes.job(module, {**os.environ, "OPENLINEAR_HOME": home}, *arguments))
 
 
 def _complete(settings: Settings) -> Settings:

@@ -52,9 +52,9 @@ def migration(environ: Mapping[str, str]) -> Command:
     return Command((sys.executable, "-m", "openlinear.migrate"), environ)
 
 
-def backup(environ: Mapping[str, str], *arguments: str) -> Command:
-    """Backups and keys; see `openlinear.backup.__main__`."""
-    return Command((sys.executable, "-m", "openlinear.backup", *arguments), environ)
+def job(module: str, environ: Mapping[str, str], *arguments: str) -> Command:
+    """`openlinear.backup` or `openlinear.key`: what they import does not stay in the supervisor's memory."""
+    return Command((sys.executable, "-m", module, *arguments), environ)
 
 
 def sandbox(environ: Mapping[str, str]) -> Command:

@@ -15,6 +15,7 @@ from openlinear.api import auth, events, health, preferences, problems, projects
 from openlinear.api.limits import BodyLimit
 from openlinear.housekeeping import keep_house
 from openlinear.newsreader import news_reader
+from openlinear.resources import installed
 from openlinear.settings import get_settings
 
 REST = "/api/{rest:path}"
@@ -40,7 +41,7 @@ def create_api() -> FastAPI:
     """The API alone: `/api/*` and `/health`. Everything else is the pages'."""
     app = FastAPI(
         title="OpenLinear",
-        version=health.installed(),
+        version=installed(),
         openapi_url="/api/openapi.json",
         docs_url=None,
         redoc_url=None,

@@ -1,9 +1,8 @@
-"""The commands behind `openlinear backup`, `restore` and `key`: python -m openlinear.backup."""
+"""The commands behind `openlinear backup` and `restore`: python -m openlinear.backup."""
 
 import asyncio
 import os
 from pathlib import Path
-from typing import Annotated
 
 import typer
 
@@ -11,16 +10,13 @@ from openlinear.backup.make import make_backup
 from openlinear.backup.restore import Restored, checked, restore_backup
 from openlinear.command import database, plainly
 from openlinear.errors import StartError
-from openlinear.keyfile import ask_passphrase, open_key, seal_key
 from openlinear.onlyone import only_one
 from openlinear.say import Say
-from openlinear.secrets import find_secret, put_secret
+from openlinear.secrets import find_secret
 from openlinear.settings import Settings
-from openlinear.whole import refuse_taken, whole
+from openlinear.whole import refuse_taken
 
-KEY = "OPENLINEAR_SECRET_KEY"
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-_PassphraseFile = Annotated[Path | None, typer.Option()]
 
 
 @app.command()
@@ -59,31 +55,6 @@ def restore(file: Path, without_key: bool = False) -> None:
         _tell(say, settings, restored)
 
 
-@app.command()
-def export_key(file: Path, passphrase_file: _PassphraseFile = None) -> None:
-    with plainly():
-        settings = Settings()
-        refuse_taken(file)
-        secret = _secret(settings)
-        if not secret:
-            raise StartError("There is no key here yet: `openlinear up` makes it at the first start.")
-        sealed = seal_key(secret, ask_passphrase(passphrase_file, twice=True))
-        with whole(file) as content:
-            content.write(sealed)
-        Say().line(f"{file} holds the key, under the passphrase. Keep it apart from the backups.")
-
-
-@app.command()
-def import_key(file: Path, passphrase_file: _PassphraseFile = None) -> None:
-    with plainly():
-        settings = Settings()
-        secret = open_key(file, ask_passphrase(passphrase_file, twice=False))
-        new = put_secret(settings.openlinear_home, os.environ, KEY, secret)
-        Say().line(
-            "The key is this installation's now." if new else "This installation has that key already."
-        )
-
-
 def _tell(say: Say, settings: Settings, restored: Restored) -> None:
     manifest = restored.manifest
     rows = sum(table.rows for table in manifest.tables.values())
@@ -101,7 +72,7 @@ def _tell(say: Say, settings: Settings, restored: Restored) -> None:
 
 
 def _secret(settings: Settings) -> str:
-    return find_secret(settings.openlinear_home, os.environ, KEY)
+    return find_secret(settings.openlinear_home, os.environ, "OPENLINEAR_SECRET_KEY")
 
 
 def _libpq(url: str) -> str:

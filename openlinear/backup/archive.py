@@ -12,7 +12,6 @@ import re
 import tarfile
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -106,10 +105,10 @@ class Member:
 def members(path: Path) -> Iterator[Member]:
     """Each file in turn. StartError at what OpenLinear would never have written."""
     seen: set[str] = set()
-    with reading(), path.open("rb") as file, gzip.GzipFile(fileobj=file, mode="rb") as stream:
+    with path.open("rb") as file, gzip.GzipFile(fileobj=file, mode="rb") as stream:
         while (block := _exactly(stream, BLOCK)) != bytes(BLOCK):
-            info = tarfile.TarInfo.frombuf(block, "ascii", "strict")
-            if info.type != tarfile.REGTYPE or info.size < 0 or not fit(info.name) or info.name in seen:
+            info = _header(block)
+            if info.name in seen:
                 raise damaged("it holds something that no backup holds")
             seen.add(info.name)
             member = Member(info.name, info.size, stream, info.size)
@@ -117,8 +116,19 @@ def members(path: Path) -> Iterator[Member]:
             for _ in member.chunks():
                 pass
             _exactly(stream, -info.size % BLOCK)
-        if stream.read(BLOCK + 1) != bytes(BLOCK):
+        if _exactly(stream, BLOCK).strip(b"\0") or stream.read(1):
             raise damaged("something follows its end")
+
+
+def _header(block: bytes) -> tarfile.TarInfo:
+    """What a file's header says; not by tarfile's own reader, which takes extensions at their word."""
+    try:
+        info = tarfile.TarInfo.frombuf(block, "ascii", "strict")
+    except (tarfile.TarError, UnicodeError) as error:
+        raise damaged("it is changed") from error
+    if info.type != tarfile.REGTYPE or info.size < 0 or not fit(info.name):
+        raise damaged("it holds something that no backup holds")
+    return info
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,23 +186,17 @@ def _check_format(path: Path, member: Member) -> None:
         raise StartError(f"{path} was made by a newer OpenLinear: install that version, then restore it.")
 
 
-@contextmanager
-def reading() -> Iterator[None]:
-    """What a broken file makes the libraries raise, as one line."""
-    try:
-        yield
-    except gzip.BadGzipFile as error:
-        raise damaged("it is not gzipped, or its checksum is wrong") from error
-    except (EOFError, zlib.error, tarfile.TarError, UnicodeError) as error:
-        raise damaged("it is cut short or changed") from error
-
-
 def damaged(why: str) -> StartError:
     return StartError(f"The backup is damaged: {why}. Nothing was restored; take another copy of it.")
 
 
 def _exactly(stream: gzip.GzipFile, size: int) -> bytes:
-    chunk = stream.read(size)
+    try:
+        chunk = stream.read(size)
+    except gzip.BadGzipFile as error:
+        raise damaged("it is not gzipped, or its checksum is wrong") from error
+    except (EOFError, zlib.error) as error:
+        raise damaged("it is cut short or changed") from error
     if len(chunk) != size:
-        raise EOFError
+        raise damaged("it is cut short")
     return chunk

@@ -4,7 +4,6 @@ import io
 import json
 import tempfile
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 
 import psycopg
@@ -17,6 +16,7 @@ from openlinear.backup.files import KEPT, Tell
 from openlinear.backup.manifest import Manifest, Table
 from openlinear.errors import StartError
 from openlinear.migrate import LOCK
+from openlinear.resources import installed
 from openlinear.settings import Settings
 from openlinear.whole import whole
 
@@ -62,7 +62,7 @@ async def _rows(url: str, writer: Writer, folder: Path, tell: Tell) -> Manifest:
                 writer.add(f"tables/{name}", rows)
             copied[name] = Table(columns=columns, rows=count)
         return Manifest(
-            version=version("openlinear"),
+            version=installed(),
             made_at=made_at,
             revisions=revisions,
             sandbox=None,

@@ -4,6 +4,7 @@ All of the file is read and checked before anything is written. Rows come in one
 end of the runs that were under way; repositories get their places just before it commits.
 """
 
+import asyncio
 import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -26,7 +27,7 @@ from openlinear.backup.archive import Checked, check, damaged, members
 from openlinear.backup.files import Files, Tell
 from openlinear.backup.manifest import Manifest
 from openlinear.errors import StartError
-from openlinear.migrate import LOCK, alembic_config, upgrade
+from openlinear.migrate import LOCK, alembic_config, migrate, upgrade
 from openlinear.services import execution
 from openlinear.settings import Settings
 
@@ -93,6 +94,7 @@ async def restore_backup(settings: Settings, url: str, path: Path, found: Checke
             ended = await _end_runs(connection, manifest)
             names_left_out = await files.make()
             files.settle()
+    await asyncio.to_thread(migrate, url)  # the workflows' tables, which begin empty
     return Restored(manifest, ended, names_left_out)
 
 

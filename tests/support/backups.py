@@ -1,0 +1,62 @@
+"""The commands around backups as a person types them, and what a database holds."""
+
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import psycopg
+from psycopg.sql import SQL, Identifier
+
+from openlinear.backup.tables import LEFT_OUT
+
+PASSPHRASE = "a passphrase of the suite"
+ROOT = Path(__file__).parents[2]
+
+
+def openlinear(
+    environment: Mapping[str, str], *arguments: str | Path, said: str | None = None
+) -> "subprocess.CompletedProcess[str]":
+    """`openlinear ARGUMENTS`; with the passphrase on standard input for the key's commands."""
+    command = [sys.executable, "-m", "openlinear.cli", *map(str, arguments)]
+    given = [*command, "--passphrase-file", "/dev/stdin"] if arguments[0] == "key" else command
+    return subprocess.run(
+        given,
+        env=dict(environment),
+        cwd=ROOT,
+        input=PASSPHRASE if said is None else said,
+        text=True,
+        capture_output=True,
+        check=False,
+        timeout=120,
+    )
+
+
+def succeeds(environment: Mapping[str, str], *arguments: str | Path) -> str:
+    """What it said."""
+    done = openlinear(environment, *arguments)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def refused(environment: Mapping[str, str], *arguments: str | Path) -> str:
+    """The one line that says why."""
+    done = openlinear(environment, *arguments)
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert done.stderr.startswith("Error: ")
+    assert done.stderr.count("\n") == 1
+    return done.stderr
+
+
+def libpq(url: str) -> str:
+    return url.replace("postgresql+psycopg://", "postgresql://", 1)
+
+
+def contents(url: str) -> dict[str, list[str]]:
+    """Every row that a backup holds, by table."""
+    query = "SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND tablename <> ALL(%s)"
+    with psycopg.connect(libpq(url)) as connection:
+        connection.execute("SET timezone TO 'UTC'")
+        names = [name for (name,) in connection.execute(query, [list(LEFT_OUT)])]
+        rows = SQL("SELECT t::text FROM {} t ORDER BY 1")
+        return {name: [row for (row,) in connection.execute(rows.format(Identifier(name)))] for name in names}
