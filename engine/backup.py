@@ -109,18 +109,21 @@ async def end_open_runs(
     Their sandboxes and workflows are not here, and beginning them anew would spend money unasked, twice
     where the original goes on. `ended` is called as the worker's `Product` would be.
     """
-    query = select(Run).where(col(Run.ended_at).is_(None)).order_by(col(Run.created_at)).with_for_update()
+    query = select(Run).where(col(Run.cleared_at).is_(None)).order_by(col(Run.created_at)).with_for_update()
     runs = list((await session.execute(query)).scalars())
-    for run in runs:
-        run.ended_at, run.message = now(), ""
-        run.status = "cancelled" if run.cancel_requested else "failed"
-        if run.status == "failed":
+    under_way = [run for run in runs if run.ended_at is None]
+    for run in runs:  # what is to be cleared up lies elsewhere
+        run.fence, run.owner, run.cleared_at = run.fence + 1, None, now()
+    for run in under_way:
+        cancelled = run.cancel_requested_at is not None
+        run.status, run.ended_at, run.message = "cancelled" if cancelled else "failed", now(), ""
+        if not cancelled:
             run.error, run.error_kind = reason, "sandbox"
         await session.flush()
         await ended(session, run.id)
-        message, level = (reason, "error") if run.status == "failed" else ("Cancelled", "info")
+        message, level = ("Cancelled", "info") if cancelled else (reason, "error")
         await append(session, run, [Entry("status", "ended", message=message, level=level)])
-    return len(runs)
+    return len(under_way)
 
 
 def _beside(path: Path) -> Path:

@@ -1,7 +1,6 @@
 """The files of a backup, put into a new home: made beside their places, moved there at the very end."""
 
 import shutil
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
@@ -30,6 +29,7 @@ class Files:
         self._path = path
         self._tell = tell
         self._home = settings.openlinear_home
+        self._folder = self._home / ".restore"
         self._repositories = _named(manifest)
         self._kept: list[str] = [name for name in manifest.entries if name.startswith(f"{KEPT}/")]
         taken = [repository.path(settings) for repository in self._repositories]
@@ -42,8 +42,8 @@ class Files:
                 )
 
     def __enter__(self) -> Self:
-        self._home.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._folder = Path(tempfile.mkdtemp(dir=self._home, prefix=".restore-"))
+        shutil.rmtree(self._folder, ignore_errors=True)  # of one that was killed
+        self._folder.mkdir(mode=0o700, parents=True)
         return self
 
     def __exit__(

@@ -88,12 +88,18 @@ async def _repositories(
 
 
 def _kept(folder: Path, writer: Writer, tell: Tell) -> None:
-    """Work of runs that could not be pushed."""
+    """Work of runs that could not be pushed. Its folders are renamed into place and go as a whole."""
     for path in sorted(folder.rglob("*")):
-        if path.is_file() and not path.is_symlink():
-            with path.open("rb") as content:
-                writer.add(f"{KEPT}/{path.relative_to(folder).as_posix()}", content)
-            tell(f"kept work {path.name}")
+        name = path.relative_to(folder).as_posix()
+        if name.startswith(".") or path.is_symlink() or not path.is_file():
+            continue  # under way, or none of ours
+        try:
+            content = path.open("rb")
+        except FileNotFoundError:
+            continue  # its time was over
+        with content:
+            tell(f"kept work {name}")
+            writer.add(f"{KEPT}/{name}", content)
 
 
 def _sandbox(settings: Settings) -> str | None:

@@ -15,8 +15,10 @@ from openlinear.backup.manifest import Table
 
 Connection = psycopg.AsyncConnection[Any]
 
-LEFT_OUT = ("alembic_version", "workers", "containers", "leases", "auth_sessions", "attempts")
-"""What belongs to one machine or moment: its processes and sandboxes, who is logged in there (a login
+_OF_THE_MACHINE = ("workers", "containers", "leases", "findings", "storage_reports")
+_OF_THE_MOMENT = ("auth_sessions", "attempts")
+LEFT_OUT = ("alembic_version", *_OF_THE_MACHINE, *_OF_THE_MOMENT)
+"""What does not move: processes, sandboxes and what was found out about a disk; who is logged in (a login
 that was ended since must not come back), and tries of passwords."""
 SEALED = {"provider_keys": "key_secret", "projects": "remote_secret"}
 """Columns that hold secrets, sealed by `openlinear.vault`."""
