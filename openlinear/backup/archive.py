@@ -116,7 +116,7 @@ def members(path: Path) -> Iterator[Member]:
             for _ in member.chunks():
                 pass
             _exactly(stream, -info.size % BLOCK)
-        if _exactly(stream, BLOCK).strip(b"\0") or stream.read(1):
+        if _exactly(stream, BLOCK).strip(b"\0") or _read(stream, 1):
             raise damaged("something follows its end")
 
 
@@ -191,12 +191,16 @@ def damaged(why: str) -> StartError:
 
 
 def _exactly(stream: gzip.GzipFile, size: int) -> bytes:
+    chunk = _read(stream, size)
+    if len(chunk) != size:
+        raise damaged("it is cut short")
+    return chunk
+
+
+def _read(stream: gzip.GzipFile, size: int) -> bytes:
     try:
-        chunk = stream.read(size)
+        return stream.read(size)
     except gzip.BadGzipFile as error:
         raise damaged("it is not gzipped, or its checksum is wrong") from error
     except (EOFError, zlib.error) as error:
         raise damaged("it is cut short or changed") from error
-    if len(chunk) != size:
-        raise damaged("it is cut short")
-    return chunk

@@ -2,7 +2,6 @@
 
 import gzip
 import io
-import os
 import tarfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,10 +20,9 @@ from openlinear.services import providers
 from openlinear.services.tasks import TaskInput, create_task
 from openlinear.services.views import Actor, ProjectView
 from openlinear.settings import Settings
-from tests.support.backups import contents, libpq, openlinear, refused, succeeds
+from tests.support.backups import KEY, contents, environment_of, libpq, openlinear, refused, succeeds
 from tests.support.postgres import _fresh
 
-KEY = "fedcba9876543210" * 4
 Environment = dict[str, str]
 
 
@@ -47,13 +45,13 @@ async def here(ada: Actor, project: ProjectView, database: str, tmp_path: Path) 
             base_branch="main",
         )
         await engine_client().start(session, run, limit=3)
-    return _environment(tmp_path / "here", database)
+    return environment_of(tmp_path / "here", database)
 
 
 @pytest.fixture
 def there(empty_database: str, tmp_path: Path) -> Environment:
     """Another, empty one with the same key."""
-    return _environment(tmp_path / "there", empty_database)
+    return environment_of(tmp_path / "there", empty_database)
 
 
 @pytest.fixture
@@ -61,11 +59,6 @@ def backup(here: Environment, tmp_path: Path) -> Path:
     path = tmp_path / "backup.tar.gz"
     succeeds(here, "backup", path)
     return path
-
-
-def _environment(home: Path, database: str, key: str = KEY) -> Environment:
-    kept = {name: value for name, value in os.environ.items() if name != "REPOS_DIR"}
-    return {**kept, "OPENLINEAR_HOME": str(home), "DATABASE_URL": database, "OPENLINEAR_SECRET_KEY": key}
 
 
 def _wrong_with(path: Path, environment: Environment) -> str:
@@ -96,8 +89,9 @@ def test_a_queued_run_ends_and_nothing_starts_it(here: Environment, there: Envir
     for name in ("users", "projects", "provider_keys", "settings", "labels"):
         assert after[name] == before[name]
     with psycopg.connect(libpq(there["DATABASE_URL"])) as connection:
-        [(status, error)] = connection.execute("SELECT status, error FROM runs").fetchall()
-        assert status == "failed"
+        query = "SELECT status, error, cleared_at IS NOT NULL FROM runs"
+        [(status, error, cleared)] = connection.execute(query).fetchall()
+        assert (status, cleared) == ("failed", True)
         assert "under way when the backup of" in error
         assert connection.execute("SELECT count(*) FROM dbos.workflow_status").fetchone() == (0,)
         [(last,)] = connection.execute("SELECT last_value FROM news_id_seq").fetchall()
@@ -139,7 +133,9 @@ def test_another_key_is_refused_unless_that_is_meant(there: Environment, backup:
 
 
 def test_one_of_several_keys_is_enough_when_it_is_the_right_one(there: Environment, backup: Path) -> None:
-    succeeds({**there, "OPENLINEAR_SECRET_KEY": f"{'0123456789abcdef' * 4},{KEY}"}, "restore", backup)
+    home = Settings(openlinear_home=Path(there["OPENLINEAR_HOME"]))
+    found = checked(home, f"{'0123456789abcdef' * 4},{KEY}", backup, without_key=False)
+    assert found.manifest.sealed == 1
 
 
 def _cut(raw: bytes) -> bytes:
@@ -282,7 +278,7 @@ def test_a_backup_of_older_tables_is_brought_forward(
     oldest: str, database: str, there: Environment, tmp_path: Path
 ) -> None:
     path = tmp_path / "old.tar.gz"
-    succeeds(_environment(tmp_path / "old", oldest), "backup", path)
+    succeeds(environment_of(tmp_path / "old", oldest), "backup", path)
     succeeds(there, "restore", path)
     restored = contents(there["DATABASE_URL"])
     assert len(restored["runs"]) == 1
@@ -297,14 +293,14 @@ def test_a_backup_never_takes_the_place_of_a_file(here: Environment, backup: Pat
 
 
 def test_a_backup_that_fails_leaves_no_file(tmp_path: Path, empty_database: str) -> None:
-    environment = _environment(tmp_path / "here", empty_database)
+    environment = environment_of(tmp_path / "here", empty_database)
     assert "nothing to back up" in refused(environment, "backup", tmp_path / "backup.tar.gz")
     assert [path for path in tmp_path.iterdir() if path.is_file()] == []
 
 
 def test_a_key_opens_with_its_passphrase_alone(tmp_path: Path, empty_database: str) -> None:
-    here = _environment(tmp_path / "here", empty_database)
-    there = {**_environment(tmp_path / "there", empty_database), "OPENLINEAR_SECRET_KEY": ""}
+    here = environment_of(tmp_path / "here", empty_database)
+    there = {**environment_of(tmp_path / "there", empty_database), "OPENLINEAR_SECRET_KEY": ""}
     path = tmp_path / "key"
     short = openlinear(here, "key", "export", path, said="too short\n")
     assert "characters or more" in short.stderr

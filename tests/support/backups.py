@@ -1,5 +1,6 @@
 """The commands around backups as a person types them, and what a database holds."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -12,6 +13,16 @@ from openlinear.backup.tables import LEFT_OUT
 
 PASSPHRASE = "a passphrase of the suite"
 ROOT = Path(__file__).parents[2]
+
+
+KEY = "fedcba9876543210" * 4
+
+
+def environment_of(home: Path, database: str, **settings: str) -> dict[str, str]:
+    """That of an installation in `home` with the key that the fixture `product` seals with."""
+    kept = {name: value for name, value in os.environ.items() if name != "REPOS_DIR"}
+    mine = {"OPENLINEAR_HOME": str(home), "DATABASE_URL": database, "OPENLINEAR_SECRET_KEY": KEY}
+    return {**kept, **mine, **settings}
 
 
 def openlinear(

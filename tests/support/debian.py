@@ -5,11 +5,13 @@ import shutil
 import subprocess
 import tempfile
 import time
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
 import pytest
+from psycopg.sql import SQL, Identifier
 
 from openlinear.account import account
 from tests.support.needs import require
@@ -30,7 +32,7 @@ def _programs() -> Path | None:
 
 @pytest.fixture(scope="session")
 def debian_postgres() -> Iterator[str]:
-    """URL of a new server of Debian's, as the owner of an empty database `board`."""
+    """URL of a new server of Debian's, without a database's name."""
     programs = _programs()
     require(programs is not None, "PostgreSQL of another version than 18", "apt-get install postgresql")
     assert programs is not None
@@ -57,13 +59,23 @@ def debian_postgres() -> Iterator[str]:
     url = f"postgresql://board:{PASSWORD.replace(' ', '%20')}@127.0.0.1:{port}/"
     try:
         _wait(url + "postgres", folder / "log")
-        with psycopg.connect(url + "postgres", autocommit=True) as connection:
-            connection.execute("CREATE DATABASE board")
-        yield url + "board"
+        yield url
     finally:
         server.terminate()
         server.wait(20)
         shutil.rmtree(folder)
+
+
+@pytest.fixture
+def debian_database(debian_postgres: str) -> Iterator[str]:
+    """URL of an empty database on it."""
+    name = f"test_{uuid.uuid4().hex[:12]}"
+    with psycopg.connect(debian_postgres + "postgres", autocommit=True) as connection:
+        connection.execute(SQL("CREATE DATABASE {}").format(Identifier(name)))
+        try:
+            yield debian_postgres + name
+        finally:
+            connection.execute(SQL("DROP DATABASE {} WITH (FORCE)").format(Identifier(name)))
 
 
 def _wait(url: str, log: Path) -> None:

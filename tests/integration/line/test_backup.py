@@ -47,7 +47,7 @@ async def waiting(person: Person) -> AsyncIterator[Json]:
 
 
 async def test_an_installation_moves_elsewhere_and_back(
-    person: Person, waiting: Json, place: Path, debian_postgres: str
+    person: Person, waiting: Json, place: Path, debian_database: str
 ) -> None:
     source = person.stack
     project, done = await _finished(person, "first")
@@ -59,7 +59,7 @@ async def test_an_installation_moves_elsewhere_and_back(
     _holds_no_secret(backup, source, "Greet the world first")
 
     repos = place / "other" / "repositories"
-    layout = {"DATABASE_URL": debian_postgres, "REPOS_DIR": str(repos)}
+    layout = {"DATABASE_URL": debian_database, "REPOS_DIR": str(repos)}
     environment = {name: value for name, value in source.environment.items() if name not in KEYS}
     environment |= {**layout, "OPENLINEAR_HOME": str(place / "home")}
     assert "key import" in refused(environment, "restore", backup)
@@ -69,7 +69,7 @@ async def test_an_installation_moves_elsewhere_and_back(
 
     secret = (place / "home" / "secrets" / "openlinear_secret_key").read_text()
     github = {"GITHUB_URL": source.git.url, "GITHUB_API_URL": source.github.url}
-    with serve_stack(debian_postgres, place, **layout, **github, OPENLINEAR_SECRET_KEY=secret) as there:
+    with serve_stack(debian_database, place, **layout, **github, OPENLINEAR_SECRET_KEY=secret) as there:
         async with httpx.AsyncClient(base_url=there.url, timeout=40) as http:
             moved = await _signed_in(there, http, person)
             await _shows_the_same(person, moved, done)
@@ -80,7 +80,7 @@ async def test_an_installation_moves_elsewhere_and_back(
             await _goes_on(moved, source, project, done)
         back = place / "back.tar.gz"
         succeeds(there.environment, "backup", back)
-    _back(back, key, place / "third", debian_postgres)
+    _back(back, key, place / "third", debian_database)
 
 
 async def _finished(person: Person, name: str) -> tuple[Json, Json]:
@@ -148,14 +148,14 @@ async def _goes_on(moved: Person, source: Stack, project: Json, done: Json) -> N
     assert [entry["seq"] for entry in log] == list(range(1, len(log) + 1))
 
 
-def _back(backup: Path, key: Path, home: Path, debian_postgres: str) -> None:
+def _back(backup: Path, key: Path, home: Path, debian_database: str) -> None:
     """Into the embedded PostgreSQL of a third home: every row is there again."""
     environment = {"OPENLINEAR_HOME": str(home), "PATH": "/usr/bin:/bin"}
     succeeds(environment, "key", "import", key)
     succeeds(environment, "restore", backup)
     server = EmbeddedPostgres(home, {"fsync": "off"})
     try:
-        assert contents(server.start()) == contents(debian_postgres)
+        assert contents(server.start()) == contents(debian_database)
     finally:
         server.stop()
     stores = list((home / "repos" / "mirrors").glob("*.runs.git"))
