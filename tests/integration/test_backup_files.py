@@ -58,6 +58,10 @@ def git(path: Path, *arguments: str) -> str:
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 
+def names(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
 async def test_commits_of_runs_are_there_before_the_remote_is_asked(
     line: Line, commit: str, demo: UUID, here: Environment, there: Environment, tmp_path: Path
 ) -> None:
@@ -83,8 +87,8 @@ async def test_commits_of_runs_are_there_before_the_remote_is_asked(
     kept = home / "kept" / RUN / "commits.bundle"
     assert kept.read_bytes() == b"a bundle"
     assert kept.stat().st_mode & 0o777 == 0o600
-    assert {path.name for path in home.iterdir()} == {"kept", "demo", "up.lock"}
-    assert {path.name for path in (home / "kept").iterdir()} == {RUN}
+    assert names(home) == {"kept", "demo", "up.lock"}
+    assert names(home / "kept") == {RUN}
 
 
 async def test_mirrors_come_along_when_asked_for(
