@@ -38,7 +38,7 @@ def up() -> None:
 @app.command()
 def migrate() -> None:
     """Bring the database's tables up to date."""
-    with plainly(), database(Settings()) as url:
+    with plainly(), database(Settings(), "migrating") as url:
         command = processes.migration({**os.environ, "DATABASE_URL": url})
         if subprocess.run(command.argv, env=command.env, cwd=command.cwd, check=False).returncode:
             raise typer.Exit(1)

@@ -9,6 +9,7 @@ from rich.console import Console
 
 from openlinear.embedded import EmbeddedPostgres
 from openlinear.errors import StartError
+from openlinear.onlyone import only_one
 from openlinear.settings import Settings
 
 
@@ -32,16 +33,31 @@ def plainly() -> Iterator[None]:
 
 
 @contextmanager
-def database(settings: Settings) -> Iterator[str]:
-    """The configured database's URL, else the embedded one's, started for the while if it is not up."""
+def database(settings: Settings, what: str) -> Iterator[str]:
+    """The configured database's URL, else the embedded one's, started for the while if it is not up.
+
+    The home is ours for that while, or an `openlinear up` would build on a server that we then stop.
+    `what` tells others what they wait for.
+    """
+    server = EmbeddedPostgres(settings.openlinear_home)
     if settings.database_url:
         yield settings.database_url
-        return
-    server = EmbeddedPostgres(settings.openlinear_home)
-    was_running = server.running()
-    url = server.start()
-    try:
-        yield url
-    finally:
-        if not was_running:
+    elif server.running():
+        yield server.start()
+    else:
+        with own_database(settings, what) as url:
+            yield url
+
+
+@contextmanager
+def own_database(settings: Settings, what: str) -> Iterator[str]:
+    """The same, with the home ours in any case. StartError while OpenLinear runs on it."""
+    with only_one(settings.openlinear_home, what):
+        if settings.database_url:
+            yield settings.database_url
+            return
+        server = EmbeddedPostgres(settings.openlinear_home)
+        try:
+            yield server.start()
+        finally:
             server.stop()

@@ -28,7 +28,7 @@ def whole(path: Path) -> Iterator[IO[bytes]]:
         refuse_taken(path)
         raise
     except OSError as error:
-        raise StartError(f"{path} could not be written: {error.strerror}.") from error
+        raise StartError(f"{path} was not written: {error.filename or path}: {error.strerror}.") from error
     folder = os.open(path.parent, os.O_RDONLY)
     try:
         os.fsync(folder)

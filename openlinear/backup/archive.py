@@ -10,6 +10,7 @@ import hmac
 import io
 import re
 import tarfile
+import time
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -61,7 +62,7 @@ class Writer:
             raise StartError(f"{name!r} is no name for a file of a backup.")
         info = tarfile.TarInfo(name)
         info.size = content.seek(0, io.SEEK_END)
-        info.mode = 0o600
+        info.mode, info.mtime = 0o600, int(time.time())
         content.seek(0)
         self._stream.write(info.tobuf(tarfile.GNU_FORMAT))
         digest = hashlib.sha256()

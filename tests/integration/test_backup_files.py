@@ -4,13 +4,14 @@ import subprocess
 from pathlib import Path
 from uuid import UUID, uuid4
 
+import psycopg
 import pytest
 
 from engine.git.demo import ensure_demo_repo
 from engine.git.mirror import Mirror
 from engine.git.store import Store
 from engine.settings import EngineSettings
-from tests.support.backups import environment_of, refused, succeeds
+from tests.support.backups import environment_of, refused, reseal, succeeds
 from tests.support.gitline import CREDENTIAL, Line
 
 Environment = dict[str, str]
@@ -112,3 +113,18 @@ async def test_a_taken_place_is_refused_and_nothing_is_restored(
     assert f"{taken} is there already" in refused(there, "restore", tmp_path / "backup.tar.gz")
     taken.rmdir()
     succeeds(there, "restore", tmp_path / "backup.tar.gz")  # the database was left empty
+
+
+async def test_a_repository_that_is_damaged_undoes_the_whole_restore(
+    line: Line, here: Environment, there: Environment, tmp_path: Path
+) -> None:
+    """The file is sound and sealed, so that only git can tell, when the rows are there already."""
+    backup = tmp_path / "backup.tar.gz"
+    succeeds(here, "backup", backup)
+    store = f"runs/{line.project_id}.pack"
+    reseal(backup, {store: b"PACK and nothing that git would take"})
+    assert "A repository of the backup is damaged" in refused(there, "restore", backup)
+    with psycopg.connect(there["DATABASE_URL"]) as connection:
+        assert connection.execute("SELECT to_regclass('projects')").fetchone() == (None,)
+    assert names(Path(there["OPENLINEAR_HOME"])) == {"up.lock"}
+    assert names(Path(there["REPOS_DIR"]) / "mirrors") == set()

@@ -1,14 +1,19 @@
 """The commands around backups as a person types them, and what a database holds."""
 
+import io
 import os
 import subprocess
 import sys
+import tarfile
 from collections.abc import Mapping
 from pathlib import Path
 
 import psycopg
 from psycopg.sql import SQL, Identifier
 
+from openlinear import vault
+from openlinear.backup.archive import Writer
+from openlinear.backup.manifest import Manifest
 from openlinear.backup.tables import LEFT_OUT
 
 PASSPHRASE = "a passphrase of the suite"
@@ -71,3 +76,17 @@ def contents(url: str) -> dict[str, list[str]]:
         names = [name for (name,) in connection.execute(query, [list(LEFT_OUT)])]
         rows = SQL("SELECT t::text FROM {} t ORDER BY 1")
         return {name: [row for (row,) in connection.execute(rows.format(Identifier(name)))] for name in names}
+
+
+def reseal(backup: Path, changes: Mapping[str, bytes]) -> None:
+    """The backup with other files in it, sealed by the key that sealed it."""
+    with tarfile.open(backup) as old:
+        files = {info.name: old.extractfile(info).read() for info in old}  # type: ignore[union-attr]
+    manifest = Manifest.model_validate_json(files["manifest"])
+    backup.unlink()
+    with backup.open("wb") as file:
+        writer = Writer(file)
+        for name in manifest.entries:
+            writer.add(name, io.BytesIO(changes.get(name, files[name])))
+        manifest.entries = writer.entries
+        writer.finish(manifest, lambda said: vault.signature(KEY, said))
