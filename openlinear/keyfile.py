@@ -44,7 +44,7 @@ def open_key(path: Path, passphrase: str) -> str:
             raise ValueError
     except OSError as error:
         raise StartError(f"{path} cannot be read: {error.strerror}.") from error
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise StartError(f"{path} is not a key that `openlinear key export` wrote.") from None
     try:
         return AESGCM(_derive(passphrase, salt)).decrypt(nonce, box, KIND.encode()).decode()

@@ -1,5 +1,6 @@
 """Files that are there whole or not at all, and that nobody else may read."""
 
+import errno
 import os
 import tempfile
 from collections.abc import Iterator
@@ -21,21 +22,34 @@ def whole(path: Path) -> Iterator[IO[bytes]]:
                 yield file.file
                 file.flush()
                 os.fsync(file.fileno())
-                os.link(part, path)  # never over another file, unlike a rename
+                _name(part, path)
             finally:
-                part.unlink()
-    except FileExistsError:
-        refuse_taken(path)
-        raise
+                part.unlink(missing_ok=True)
+        _remember(path.parent)
     except OSError as error:
         raise StartError(f"{path} was not written: {error.filename or path}: {error.strerror}.") from error
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 def refuse_taken(path: Path) -> None:
     if path.exists():
         raise StartError(f"{path} is there already: name another file, or move it away.")
+
+
+def _name(part: Path, path: Path) -> None:
+    """By a link, which unlike a rename never replaces a file; some disks have none."""
+    try:
+        path.hardlink_to(part)
+    except OSError as error:
+        refuse_taken(path)
+        if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP):
+            raise
+        part.rename(path)
+
+
+def _remember(folder: Path) -> None:
+    """Have the name itself survive a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

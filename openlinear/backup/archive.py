@@ -33,6 +33,7 @@ _NAMES = re.compile(
     rf"|kept/(?:{_PART}/)*{_PART}"
 )
 NAME_LIMIT = 100
+MEMBERS_LIMIT = 1_000_000
 
 Seal = Callable[[bytes], str]
 """Signs a manifest with the installation's key."""
@@ -109,7 +110,7 @@ def members(path: Path) -> Iterator[Member]:
     with path.open("rb") as file, gzip.GzipFile(fileobj=file, mode="rb") as stream:
         while (block := _exactly(stream, BLOCK)) != bytes(BLOCK):
             info = _header(block)
-            if info.name in seen:
+            if info.name in seen or len(seen) == MEMBERS_LIMIT:
                 raise damaged("it holds something that no backup holds")
             seen.add(info.name)
             member = Member(info.name, info.size, stream, info.size)
