@@ -20,7 +20,16 @@ from openlinear.services import providers
 from openlinear.services.tasks import TaskInput, create_task
 from openlinear.services.views import Actor, ProjectView
 from openlinear.settings import Settings
-from tests.support.backups import KEY, contents, environment_of, libpq, openlinear, refused, succeeds
+from tests.support.backups import (
+    KEY,
+    backed_up,
+    contents,
+    environment_of,
+    libpq,
+    openlinear,
+    refused,
+    succeeds,
+)
 from tests.support.postgres import _fresh
 
 Environment = dict[str, str]
@@ -55,17 +64,15 @@ def there(empty_database: str, tmp_path: Path) -> Environment:
 
 
 @pytest.fixture
-def backup(here: Environment, tmp_path: Path) -> Path:
-    path = tmp_path / "backup.tar.gz"
-    succeeds(here, "backup", path)
-    return path
+async def backup(here: Environment, tmp_path: Path) -> Path:
+    return await backed_up(here, tmp_path / "backup.tar.gz")
 
 
 def _wrong_with(path: Path, environment: Environment) -> str:
     """What `openlinear restore` says of a file before it goes on to anything else."""
     settings = Settings(openlinear_home=Path(environment["OPENLINEAR_HOME"]))
     with pytest.raises(StartError) as caught:
-        checked(settings, KEY, path, without_key=False)
+        checked(settings, environment["OPENLINEAR_SECRET_KEY"], path, without_key=False)
     return str(caught.value)
 
 
@@ -124,7 +131,7 @@ def test_a_migrated_but_empty_database_will_do(there: Environment, backup: Path)
 
 def test_another_key_is_refused_unless_that_is_meant(there: Environment, backup: Path) -> None:
     other = {**there, "OPENLINEAR_SECRET_KEY": "0123456789abcdef" * 4}
-    said = refused(other, "restore", backup)
+    said = _wrong_with(backup, other)
     assert "its 1 stored credentials" in said
     assert "key import" in said
     _untouched(other)

@@ -13,8 +13,10 @@ from psycopg.sql import SQL, Identifier
 
 from openlinear import vault
 from openlinear.backup.archive import Writer
+from openlinear.backup.make import make_backup
 from openlinear.backup.manifest import Manifest
 from openlinear.backup.tables import LEFT_OUT
+from openlinear.settings import Settings
 
 PASSPHRASE = "a passphrase of the suite"
 ROOT = Path(__file__).parents[2]
@@ -53,6 +55,14 @@ def succeeds(environment: Mapping[str, str], *arguments: str | Path) -> str:
     done = openlinear(environment, *arguments)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
+
+
+async def backed_up(environment: Mapping[str, str], path: Path) -> Path:
+    """A backup, without the command's start around it."""
+    settings = Settings(openlinear_home=Path(environment["OPENLINEAR_HOME"]))
+    url = libpq(environment["DATABASE_URL"])
+    await make_backup(settings, url, KEY, path, with_mirrors=False, tell=lambda _: None)
+    return path
 
 
 def refused(environment: Mapping[str, str], *arguments: str | Path) -> str:

@@ -133,19 +133,20 @@ async def _shows_the_same(person: Person, moved: Person, done: Json) -> None:
 
 async def _goes_on(moved: Person, source: Stack, project: Json, done: Json) -> None:
     """Keys open, the branch is known as ours, and numbers go on."""
-    last = moved.stack.rows("SELECT max(id) FROM run_events")[0][0]
-    await moved.execute(done)
-    again = await moved.ended(done)
+    [(last,)] = moved.stack.rows("SELECT max(id) FROM run_events")
+    task = await moved.task(project, "Greet once more", description=_editing(source, "second"))
+    assert task["identifier"] == done["identifier"].replace("-1", "-2")
+    for each in (done, task):
+        await moved.execute(each)
+    again, second = await moved.ended(done), await moved.ended(task)
     assert (again["executionStatus"], again["branchName"]) == ("done", done["branchName"]), again
     assert again["prNumber"] == done["prNumber"]
-    script = _editing(source, "second")
-    task = await moved.task(project, "Greet once more", description=script)
-    assert task["identifier"] == done["identifier"].replace("-1", "-2")
-    await moved.execute(task)
-    assert (await moved.ended(task))["executionStatus"] == "done"
-    assert moved.stack.rows("SELECT min(id) FROM run_events WHERE id > %s", last)[0][0] > last
-    log = await moved.log(task)
-    assert [entry["seq"] for entry in log] == list(range(1, len(log) + 1))
+    assert second["executionStatus"] == "done", second
+    for each in (done, task):
+        log = await moved.log(each)
+        assert [entry["seq"] for entry in log] == list(range(1, len(log) + 1))
+    newer = "SELECT count(*) FROM run_events WHERE id > %s AND run_id = %s"
+    assert moved.stack.rows(newer, last, second["execution"]["runId"]) == [(len(log),)]
 
 
 def _back(backup: Path, key: Path, home: Path, debian_database: str) -> None:
