@@ -4,17 +4,15 @@ import asyncio
 import os
 import socket
 import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
+from datetime import datetime
 from importlib.metadata import version as installed_version
+from pathlib import Path
 from typing import Annotated
 
 import typer
-from pydantic import ValidationError
-from rich.console import Console
 
 from openlinear import frontend, processes
-from openlinear.embedded import EmbeddedPostgres
+from openlinear.command import database, plainly
 from openlinear.errors import StartError
 from openlinear.say import Say
 from openlinear.settings import Settings
@@ -27,18 +25,21 @@ app = typer.Typer(
     help="A self-hosted board whose cards are done by coding agents.",
 )
 
+key = typer.Typer(no_args_is_help=True, help="The key that seals stored credentials.")
+app.add_typer(key, name="key")
+
 
 @app.command()
 def up() -> None:
     """Start everything on this machine: database, engine and board. Ctrl-C stops it all."""
-    with _plainly():
+    with plainly():
         Up(Settings(), Say()).run()
 
 
 @app.command()
 def migrate() -> None:
     """Bring the database's tables up to date."""
-    with _plainly(), _database() as url:
+    with plainly(), database(Settings(), "migrating") as url:
         command = processes.migration({**os.environ, "DATABASE_URL": url})
         if subprocess.run(command.argv, env=command.env, cwd=command.cwd, check=False).returncode:
             raise typer.Exit(1)
@@ -48,14 +49,14 @@ def migrate() -> None:
 @app.command()
 def build() -> None:
     """Build the pages, unless they are built from the sources as they are."""
-    with _plainly(), Say().step("Building the pages") as tell:
+    with plainly(), Say().step("Building the pages") as tell:
         frontend.build(tell)
 
 
 @app.command()
 def web() -> None:
     """Run one web process alone, as a team's instance does. It wants DATABASE_URL and the keys."""
-    with _plainly():
+    with plainly():
         processes.become(processes.web(_complete(Settings()), os.environ))
 
 
@@ -64,7 +65,7 @@ def worker(
     name: Annotated[str, typer.Option(help="Names it for good; one process a name.")] = socket.gethostname(),
 ) -> None:
     """Run one engine process alone, as a team's instance does. It wants DATABASE_URL and the keys."""
-    with _plainly():
+    with plainly():
         _complete(Settings())
         processes.become(processes.worker(os.environ, name))
 
@@ -82,46 +83,71 @@ def doctor(
     raise typer.Exit(any(finding.level == "error" for finding in findings))
 
 
+def backup(
+    file: Annotated[
+        Path | None, typer.Argument(help="A new file; one with the date, in this folder, unless named.")
+    ] = None,
+    with_mirrors: Annotated[
+        bool,
+        typer.Option("--with-mirrors", help="The projects' repositories too, which can be fetched again."),
+    ] = False,
+) -> None:
+    """Write all that OpenLinear holds to one file, while it runs or not. The key is exported apart."""
+    name = file or Path(f"openlinear-{datetime.now():%Y-%m-%d-%H%M%S}.tar.gz")
+    _become("openlinear.backup", "backup", name, *(["--with-mirrors"] if with_mirrors else []))
+
+
+@app.command()
+def restore(
+    file: Annotated[Path, typer.Argument(help="What `openlinear backup` wrote.")],
+    without_key: Annotated[
+        bool, typer.Option("--without-key", help="Though the key that sealed its credentials is not here.")
+    ] = False,
+) -> None:
+    """Fill a new, empty installation from a backup."""
+    _become("openlinear.backup", "restore", file, *(["--without-key"] if without_key else []))
+
+
+_Passphrase = Annotated[
+    Path | None,
+    typer.Option(help="Holds the passphrase in its first line, as /dev/stdin may; asked for unless given."),
+]
+
+
+@key.command("export")
+def key_export(
+    file: Annotated[Path, typer.Argument(help="A new file.")], passphrase_file: _Passphrase = None
+) -> None:
+    """Write the key that seals stored credentials to a file, under a passphrase."""
+    _become("openlinear.key", "export", file, *_given(passphrase_file))
+
+
+@key.command("import")
+def key_import(
+    file: Annotated[Path, typer.Argument(help="What `openlinear key export` wrote.")],
+    passphrase_file: _Passphrase = None,
+) -> None:
+    """Make an exported key this installation's own, before a backup is restored into it."""
+    _become("openlinear.key", "import", file, *_given(passphrase_file))
+
+
 @app.command()
 def version() -> None:
     """Print the version."""
     Say().line(installed_version("openlinear"))
 
 
-@contextmanager
-def _plainly() -> Iterator[None]:
-    """Turn what is wrong into one line on standard error and exit code 1."""
-    try:
-        yield
-    except StartError as error:
-        reason = str(error)
-    except ValidationError as error:
-        problems = [
-            f"{'.'.join(map(str, e['loc'])).upper()}: {e['msg']}".replace(": Value error,", ":")
-            for e in error.errors(include_input=False)
-        ]
-        reason = "; ".join(problems)
-    else:
-        return
-    Console(stderr=True, highlight=False, soft_wrap=True, markup=False).print(f"Error: {reason}")
-    raise typer.Exit(1)
+def _given(passphrase_file: Path | None) -> list[str]:
+    return ["--passphrase-file", str(passphrase_file.absolute())] if passphrase_file else []
 
 
-@contextmanager
-def _database() -> Iterator[str]:
-    """The configured database's URL, else the embedded one's, started for the while if it is not up."""
-    settings = Settings()
-    if settings.database_url:
-        yield settings.database_url
-        return
-    server = EmbeddedPostgres(settings.openlinear_home)
-    was_running = server.running()
-    url = server.start()
-    try:
-        yield url
-    finally:
-        if not was_running:
-            server.stop()
+def _become(module: str, command: str, file: Path, *options: str) -> None:
+    """Go on as another program of ours. Paths are as seen from here."""
+    with plainly():
+        settings = Settings()
+        home = str(settings.openlinear_home.expanduser().absolute())
+        arguments = (command, *options, "--", str(file.expanduser().absolute()))
+        processes.become(processes.job(module, {**os.environ, "OPENLINEAR_HOME": home}, *arguments))
 
 
 def _complete(settings: Settings) -> Settings:

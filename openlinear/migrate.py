@@ -41,16 +41,26 @@ def locked(url: str) -> Iterator[Connection]:
 
 def migrate(url: str) -> None:
     """Upgrade every table to what this version wants. Safe to call from several starts at once."""
-    config = Config()
-    config.set_main_option("script_location", str(resource("alembic")).replace("%", "%%"))
-    config.set_main_option("path_separator", "os")
     with locked(url) as connection:
-        config.attributes["connection"] = connection
-        command.upgrade(config, "heads")
+        upgrade(connection, "heads")
         connection.commit()
         DBOS.migrate(url)
         connection.execute(text(f"COMMENT ON SCHEMA dbos IS '{mark()}'"))
         connection.commit()
+
+
+def upgrade(connection: Connection, revision: str) -> None:
+    """Bring our tables to a revision, in the connection's transaction where it has one."""
+    config = alembic_config()
+    config.attributes["connection"] = connection
+    command.upgrade(config, revision)
+
+
+def alembic_config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(resource("alembic")).replace("%", "%%"))
+    config.set_main_option("path_separator", "os")
+    return config
 
 
 def main() -> None:

@@ -53,6 +53,11 @@ def migration(environ: Mapping[str, str]) -> Command:
     return Command((sys.executable, "-m", "openlinear.migrate"), environ)
 
 
+def job(module: str, environ: Mapping[str, str], *arguments: str) -> Command:
+    """`openlinear.backup` or `openlinear.key`: what they import does not stay in the supervisor's memory."""
+    return Command((sys.executable, "-m", module, *arguments), environ)
+
+
 def sandbox(environ: Mapping[str, str]) -> Command:
     """Choose where agents run and build their image where it is missing; a line for each thing done."""
     return Command((sys.executable, "-m", "engine.sandbox"), environ)

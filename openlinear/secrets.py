@@ -22,6 +22,32 @@ def ensure_secrets(home: Path, environ: Mapping[str, str]) -> dict[str, str]:
     return {name: environ.get(name) or _kept(folder / name.lower()) for name in NAMES}
 
 
+def find_secret(home: Path, environ: Mapping[str, str], name: str) -> str:
+    """One key as `ensure_secrets` would find it; empty where there is none yet."""
+    path = home / "secrets" / name.lower()
+    return environ.get(name) or (_kept(path) if path.exists() else "")
+
+
+def put_secret(home: Path, environ: Mapping[str, str], name: str, value: str) -> bool:
+    """Keep a key that came from elsewhere; False where it is kept already. StartError over another one."""
+    found = find_secret(home, environ, name)
+    if not found:
+        folder = home / "secrets"
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder.chmod(0o700)
+        _create(folder / name.lower(), value.encode())
+        found = find_secret(home, environ, name)
+        if found == value:
+            return True
+    if found == value:
+        return False
+    where = f"{name} is set to" if environ.get(name) else f"{home / 'secrets' / name.lower()} holds"
+    raise StartError(
+        f"{where} another key: what was sealed with it could not be read any more. "
+        "Import into an installation without one, or move that key away first."
+    )
+
+
 def _kept(path: Path) -> str:
     if not path.exists():
         _create(path, base64.urlsafe_b64encode(os.urandom(32)))

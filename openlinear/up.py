@@ -4,7 +4,6 @@ One thread and one loop: it starts a database, brings its tables up to date, bui
 when its sources changed, and keeps a web process and an engine alive until it is told to stop.
 """
 
-import fcntl
 import os
 import signal
 import socket
@@ -12,8 +11,6 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
@@ -21,6 +18,7 @@ from typing import NoReturn
 from openlinear import frontend, processes, schema
 from openlinear.embedded import EmbeddedPostgres
 from openlinear.errors import StartError
+from openlinear.onlyone import only_one
 from openlinear.say import Say
 from openlinear.secrets import ensure_secrets
 from openlinear.service import Service
@@ -58,7 +56,7 @@ class Up:
         """Raises StartError when it cannot start; what it did start is stopped by then."""
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, _raise_stopped)
-        with self._only_one():
+        with only_one(self.home, self.settings.public_url):
             try:
                 self._start()
                 self._watch()
@@ -68,24 +66,6 @@ class Up:
                 self._stop()
 
     # -- start ----------------------------------------------------------------------------------
-
-    @contextmanager
-    def _only_one(self) -> Iterator[None]:
-        """The home is ours while we run; the kernel lets go of it however we end."""
-        self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with (self.home / "up.lock").open("a+") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                lock.seek(0)
-                raise StartError(
-                    f"OpenLinear runs already on {self.home} ({lock.read().strip() or 'starting'}): "
-                    "stop it first, or set OPENLINEAR_HOME and API_PORT for a second one."
-                ) from None
-            lock.truncate(0)
-            lock.write(f"process {os.getpid()}, {self.settings.public_url}")
-            lock.flush()
-            yield
 
     def _start(self) -> None:
         _port_is_free(self.settings.api_host, self.settings.api_port)

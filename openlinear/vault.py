@@ -1,6 +1,8 @@
 """Secrets at rest: sealed with keys that never enter the database."""
 
 import base64
+import hashlib
+import hmac
 from functools import lru_cache
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
@@ -35,6 +37,21 @@ def opens(secret: str, purpose: str, sealed: str) -> bool:
     return True
 
 
+def checks(secret: str) -> list[str]:
+    """A name for each key of a secret, by which it is recognised elsewhere; nothing leads back from it."""
+    return [hashlib.sha256(_derive(part, "check")).hexdigest() for part in parts(secret)]
+
+
+def signature(key: str, data: bytes) -> str:
+    """What only a holder of this one key can say of `data`."""
+    return hmac.digest(_derive(key, "signature"), data, "sha256").hex()
+
+
+def parts(secret: str) -> list[str]:
+    """The keys of a secret: several, comma-separated. The first seals, all open."""
+    return [part.strip() for part in secret.split(",")]
+
+
 def _secret() -> str:
     secret = get_settings().openlinear_secret_key.get_secret_value()
     if not secret:
@@ -44,8 +61,8 @@ def _secret() -> str:
 
 @lru_cache(maxsize=32)
 def _keys(secret: str, purpose: str) -> MultiFernet:
-    """A key per purpose of each secret. Several, comma-separated: the first seals, all open."""
-    return MultiFernet([Fernet(_derive(part.strip(), purpose)) for part in secret.split(",")])
+    """A key per purpose of each of `parts`."""
+    return MultiFernet([Fernet(_derive(part, purpose)) for part in parts(secret)])
 
 
 def _derive(secret: str, purpose: str) -> bytes:

@@ -16,6 +16,7 @@ from openlinear.api import auth, events, health, metrics, preferences, problems,
 from openlinear.api.limits import BodyLimit
 from openlinear.housekeeping import keep_house
 from openlinear.newsreader import news_reader
+from openlinear.resources import installed
 from openlinear.settings import get_settings
 
 REST = "/api/{rest:path}"
@@ -43,7 +44,7 @@ def create_api() -> FastAPI:
     """The API alone: `/api/*`, `/health` and `/metrics`. Everything else is the pages'."""
     app = FastAPI(
         title="OpenLinear",
-        version=health.installed(),
+        version=installed(),
         openapi_url="/api/openapi.json",
         docs_url=None,
         redoc_url=None,

@@ -1,7 +1,6 @@
 """Whether this installation can work, for supervisors and probes."""
 
 import logging
-from importlib.metadata import PackageNotFoundError, version
 
 from fastapi import APIRouter, Response
 from sqlalchemy.exc import SQLAlchemyError
@@ -9,6 +8,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from openlinear import db
 from openlinear.api.shapes import Shape
 from openlinear.engine_client import engine_client
+from openlinear.resources import installed
 
 log = logging.getLogger(__name__)
 router = APIRouter(tags=["health"])
@@ -22,13 +22,6 @@ class Health(Shape):
     engine: str
     sandbox: str
     """`docker`, `process`, `bare` (`process` without bubblewrap), or empty while no worker lives."""
-
-
-def installed() -> str:
-    try:
-        return version("openlinear")
-    except PackageNotFoundError:
-        return "unknown"
 
 
 @router.get("/health")

@@ -8,8 +8,8 @@ from urllib.parse import urlsplit
 from fastapi import APIRouter, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from openlinear.api.health import installed
 from openlinear.metrics import Exposition
+from openlinear.resources import installed
 from openlinear.services.errors import Forbidden, NotSignedIn
 from openlinear.settings import get_settings
 

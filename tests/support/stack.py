@@ -213,7 +213,7 @@ def serve_stack(database: str, folder: Path, **settings: str) -> Iterator[Stack]
             f"http://localhost:{port}", environment, git, github, model, folder / "home", folder / "logs"
         )
         stack.logs.mkdir()
-        stack.home.mkdir()
+        stack.home.mkdir(exist_ok=True)  # a restored one is there already
         try:
             stack.start_web()
             stack.start_worker()

@@ -1,13 +1,13 @@
 """What is counted over all processes, and which web processes there are.
 
-Revision ID: 0004_metrics
+Revision ID: 0005
 """
 
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0004_metrics"
-down_revision = "0003"
+revision = "0005"
+down_revision = "0004"
 
 
 def upgrade() -> None:
