@@ -35,10 +35,15 @@ TABLE: dict[Class, Policy] = {
 disk, a spent budget, a remote that does not want the push."""
 
 
+def attempts(kind: str | None, most: int) -> int:
+    """How often in all a run may be tried that fails in this way, and at most `most` times."""
+    policy = TABLE.get(kind)  # type: ignore[call-overload]
+    return min(most, policy.retries + 1) if policy else 1
+
+
 def wait_before(kind: str | None, attempt: int, most: int) -> float | None:
     """Seconds until `attempt` of at most `most` may follow a failure of this kind; None for never."""
-    policy = TABLE.get(kind)  # type: ignore[call-overload]
-    if policy is None or attempt > min(most, policy.retries + 1):
+    if attempt > attempts(kind, most):
         return None
-    wait: float = policy.wait_before(attempt)
-    return wait
+    policy: Policy = TABLE[kind]  # type: ignore[index]
+    return policy.wait_before(attempt)

@@ -28,10 +28,10 @@ from engine.limits import Limits
 from engine.models import Run, now
 from engine.observe import observed
 from engine.ownership import Hold, Superseded, claim
-from engine.ports import Credential
+from engine.ports import Box, Credential
 from engine.pull_request import body
 from engine.record import Entry, Recorder, append
-from engine.retries import wait_before
+from engine.retries import attempts, wait_before
 from engine.session import converse as follow_session
 from engine.session import open_session
 from engine.step import PATIENTLY, End, database_away, internal, step, success
@@ -90,8 +90,12 @@ async def _take(hold: Hold, steps: Sequence[Take]) -> End:
     attempt = 1
     for take in steps:
         while (end := await take(hold)) is not None:
+            if end["status"] != "failed":
+                return end
+            if take is converse:  # it may hang rather than be dead
+                await stop(hold)
             attempt += 1
-            wait = await retry(hold, take.__name__, end, attempt) if end["status"] == "failed" else None
+            wait = await retry(hold, take.__name__, end, attempt)
             if wait is None:
                 return end
             await DBOS.sleep_async(wait)
@@ -128,7 +132,7 @@ async def prepare(here: World, run: Run, recorder: Recorder) -> End | None:
     if run.base_sha is not None:  # a repeat: a worker that died may have left git at work in there
         await here.sandbox.stop_run(box, run.id)
     await recorder.note("Laying out the workspace", part="workspace", progress=15, base_sha=base)
-    await workspace.make(here.sandbox, box, run.id, project_id=run.project_id, base=base, branch=run.branch)
+    await _lay_out(here, await recorder.run(), box)
     return None
 
 
@@ -197,18 +201,28 @@ async def propose(here: World, run: Run, recorder: Recorder) -> End | None:
 async def retry(hold: Hold, failed: str, end: End, attempt: int) -> float | None:
     """Whether what failed gets this further attempt: the seconds to wait for it, or None."""
     here = world()
-    async with Recorder(here.database, hold).transaction() as (session, run):
+    recorder = Recorder(here.database, hold)
+    async with recorder.transaction() as (session, run):
         most = Limits.of(run.limits, here.settings).attempts or here.settings.run_attempts
         wait = wait_before(end["kind"], attempt, most)
-        if wait is None or run.cancel_requested_at is not None or run.attempt >= attempt:
-            return wait
-        if failed == "converse":
-            run.session_id = None
-        message = f"Attempt {attempt} follows in {wait:.0f} s: {end['reason']}"
-        details = {"attempt": attempt, "error": end["reason"], "class": end["kind"], "waitSeconds": wait}
-        entry = Entry("status", f"attempt:{attempt}", message=message, level="warning", details=details)
-        await append(session, run, [entry], attempt=attempt, message=message)
-        return wait
+        if wait is None or run.cancel_requested_at is not None:
+            return None
+        if run.attempt < attempt:
+            message = f"Attempt {attempt} of {attempts(end['kind'], most)} in {wait:.0f} s: {end['reason']}"
+            details = {"attempt": attempt, "error": end["reason"], "class": end["kind"], "waitSeconds": wait}
+            entry = Entry("status", f"attempt:{attempt}", message=message, level="warning", details=details)
+            again = {"session_id": None} if failed == "converse" else {}
+            await append(session, run, [entry], attempt=attempt, message=message, **again)
+    if failed == "converse" and here.settings.run_retry_from == "start":
+        await _start_over(here, run, recorder)
+    return wait
+
+
+async def _start_over(here: World, run: Run, recorder: Recorder) -> None:
+    """The workspace as it was before the agent came."""
+    box = await lease(here, run, recorder)
+    await workspace.remove(here.sandbox, box, run.id, project_id=run.project_id)
+    await _lay_out(here, run, box)
 
 
 def _part(name: str, work: Callable[..., Awaitable[None]]) -> Callable[..., Coroutine[Any, Any, None]]:
@@ -248,6 +262,11 @@ async def _mirror(here: World, run: Run) -> tuple[Mirror, str]:
     remote, credential = await _remote(here, run)
     tip = await mirror.refresh(remote, credential, run.base_branch)
     return mirror, run.base_sha or tip
+
+
+async def _lay_out(here: World, run: Run, box: Box) -> None:
+    base = known(run.base_sha)
+    await workspace.make(here.sandbox, box, run.id, project_id=run.project_id, base=base, branch=run.branch)
 
 
 async def _both(first: Coroutine[Any, Any, A], second: Coroutine[Any, Any, B]) -> tuple[A, B]:

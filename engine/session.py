@@ -61,7 +61,8 @@ async def open_session(world: World, run: Run, box: Box, agent: Agent, keys: lis
             "What it left in its workspace is there.",
             "agent_crash",
         )
-    prompt = f"{GO_ON}\n\n{run.prompt}" if again else run.prompt
+    goes_on = again and world.settings.run_retry_from == "workspace"
+    prompt = f"{GO_ON}\n\n{run.prompt}" if goes_on else run.prompt
     await agent.prompt(box, session, f"{run.id}{again}", prompt, ModelRef(provider, model))
     return session
 

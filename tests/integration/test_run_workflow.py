@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any, cast
 from uuid import UUID, uuid4
@@ -11,6 +12,7 @@ import psycopg
 import pytest
 from dbos import DBOS
 
+from engine import retries
 from engine.bootstrap import launch
 from engine.client import Engine, RunView
 from engine.containers import Containers
@@ -19,7 +21,7 @@ from engine.errors import RunError
 from engine.ports import Box, Forge, Report, Sandbox
 from engine.settings import EngineSettings
 from engine.signals import Signals
-from engine.worker import Membership, process_id
+from engine.worker import Abandoned, Membership, process_id
 from engine.world import World, set_world
 from tests.support.engine import new_run
 
@@ -72,6 +74,11 @@ class Worker:
     async def launch(self) -> None:
         await Membership(self.here, "tests").join()
         await launch(self.here)
+
+    def allow(self, attempts: int) -> None:
+        settings = self.here.settings.model_copy(update={"run_attempts": attempts})
+        self.here = replace(self.here, settings=settings)
+        set_world(self.here)
 
     async def press(self) -> UUID:
         async with self.database.transaction() as session:
@@ -128,6 +135,45 @@ async def test_a_refusal_is_the_reason_and_the_product_is_told(parts: Worker) ->
     ended = await parts.end_of(run_id)
     assert (ended.status, ended.error, ended.error_kind) == ("failed", "The remote is not there.", "remote")
     assert parts.product.told == [run_id]
+
+
+async def test_what_may_pass_is_tried_again_and_each_attempt_is_told(
+    parts: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(retries.TABLE, "network", retries.Policy(retries=2, wait=0.05))
+    parts.allow(attempts=9)
+    await parts.launch()
+    parts.product.refusal = RunError("Nothing answered.", "network")
+    parts.product.gate.set()
+    run_id = await parts.press()
+    ended = await parts.end_of(run_id)
+    assert (ended.status, ended.error, ended.attempt) == ("failed", "Nothing answered.", 3)
+    async with parts.database.transaction() as session:
+        log = await parts.engine.log(session, run_id)
+    told = [(event.part, event.message) for event in log if event.part.startswith("attempt:")]
+    assert told == [
+        ("attempt:2", "Attempt 2 of 3 in 0 s: Nothing answered."),
+        ("attempt:3", "Attempt 3 of 3 in 0 s: Nothing answered."),
+    ]
+    assert [event.seq for event in log] == list(range(1, len(log) + 1))
+
+
+async def test_a_run_that_waits_for_its_next_attempt_is_cancelled_at_once(
+    parts: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(retries.TABLE, "network", retries.Policy(retries=2, wait=3600.0, longest=3600.0))
+    parts.allow(attempts=9)
+    await parts.launch()
+    parts.product.refusal = RunError("Nothing answered.", "network")
+    parts.product.gate.set()
+    run_id = await parts.press()
+    async with asyncio.timeout(15):
+        while (await parts.view(run_id)).attempt == 1:
+            await asyncio.sleep(0.05)
+    looking = asyncio.create_task(Abandoned(parts.here).serve())
+    assert await parts.cancel(run_id)
+    assert (await parts.end_of(run_id)).status == "cancelled"
+    looking.cancel()
 
 
 async def test_text_that_no_database_keeps_is_no_obstacle(parts: Worker) -> None:

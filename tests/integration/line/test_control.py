@@ -16,8 +16,8 @@ SOON = 10.0
 
 
 ESCAPES = (
-    "python3 -c 'import os; os.fork() or os.setsid(); os.chdir(\"/\"); "
-    "os.execve(\"/usr/bin/sleep\", [\"sleep\", \"7303\"], {})' &"
+    'python3 -c \'import os; os.fork() or os.setsid(); os.chdir("/"); '
+    'os.execve("/usr/bin/sleep", ["sleep", "7303"], {})\' &'
 )
 """Neither its folder nor its environment tells whose it is."""
 
