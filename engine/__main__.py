@@ -16,8 +16,9 @@ from engine import logs, traces
 from engine.bootstrap import build, launch
 from engine.metrics import totals
 from engine.ports import Product
+from engine.process import leave_when_frozen, process_id
 from engine.settings import EngineSettings
-from engine.worker import Abandoned, Membership, Name, leave_when_frozen, process_id
+from engine.worker import Abandoned, Membership, Name
 
 log = logging.getLogger("engine")
 

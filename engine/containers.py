@@ -6,10 +6,12 @@ container and none is paused under a run that has just begun.
 
 import asyncio
 import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from uuid import UUID
 
-from sqlalchemy import delete, exists, func, select, update
+from sqlalchemy import delete, exists, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
@@ -23,6 +25,7 @@ from engine.settings import EngineSettings
 log = logging.getLogger(__name__)
 
 SWEEP_SECONDS = 5.0
+ALIVE_SECONDS = 3.0
 
 
 class Containers:
@@ -42,8 +45,7 @@ class Containers:
             await session.execute(
                 insert(Lease).values(run_id=run.id, user_id=user_id).on_conflict_do_nothing()
             )
-        async with self._database.transaction() as session:
-            await self._lock(session, user_id)
+        async with self._locked(user_id):
             return await self._sandbox.ensure(user_id, report)
 
     async def release(self, run_id: UUID, user_id: UUID) -> None:
@@ -76,8 +78,7 @@ class Containers:
                 log.warning("the sandbox of user %s could not be put to rest: %s", user_id, error)
 
     async def _sweep_one(self, user_id: UUID, state: BoxState) -> None:
-        async with self._database.transaction() as session:
-            row = await self._lock(session, user_id, skip_locked=True)
+        async with self._locked(user_id, skip_locked=True) as (session, row):
             if row is None:
                 return  # in use this very moment
             leases = await session.scalar(
@@ -118,10 +119,28 @@ class Containers:
         await asyncio.gather(*(self._park_one(user_id) for user_id in await self._sandbox.found()))
 
     async def _park_one(self, user_id: UUID) -> None:
-        async with self._database.transaction() as session:
-            await self._lock(session, user_id)
+        async with self._locked(user_id) as (session, _):
             needed = await session.scalar(select(exists().where(col(Lease.user_id) == user_id)))
             await (self._sandbox.pause(user_id) if needed else self._sandbox.remove(user_id))
+
+    @asynccontextmanager
+    async def _locked(
+        self, user_id: UUID, *, skip_locked: bool = False
+    ) -> AsyncIterator[tuple[AsyncSession, Container | None]]:
+        """The container's row, locked for as long as its sandbox is worked on; None where somebody else does.
+
+        The database takes a lock from a process that is frozen (`engine.db`), so this one says now and
+        then that it is not.
+        """
+        over = asyncio.Event()
+        async with self._database.transaction() as session:
+            row = await self._lock(session, user_id, skip_locked=skip_locked)
+            alive = asyncio.create_task(_say_alive(session, over))
+            try:
+                yield session, row
+            finally:
+                over.set()
+                await alive
 
     async def _lock(
         self, session: AsyncSession, user_id: UUID, *, skip_locked: bool = False
@@ -134,3 +153,14 @@ class Containers:
         await session.execute(fresh)
         query = select(Container).where(col(Container.user_id) == user_id)
         return (await session.execute(query.with_for_update(skip_locked=skip_locked))).scalar_one_or_none()
+
+
+async def _say_alive(session: AsyncSession, over: asyncio.Event) -> None:
+    """Keep a transaction from counting as idle, while whoever holds it works on the sandbox alone."""
+    while True:
+        try:
+            async with asyncio.timeout(ALIVE_SECONDS):
+                await over.wait()
+                return
+        except TimeoutError:
+            await session.execute(text("SELECT 1"))

@@ -8,7 +8,9 @@ from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 
-IDLE_TRANSACTION_MS = 60_000
+IDLE_TRANSACTION_MS = 15_000
+"""A process that is frozen amid a transaction loses it, and so its locks, after this long."""
+_OPTIONS = f"-c idle_in_transaction_session_timeout={IDLE_TRANSACTION_MS}"
 
 
 class Database:
@@ -17,7 +19,12 @@ class Database:
     def __init__(self, url: str, pool_size: int = 10) -> None:
         self.url = url
         self.pool: AsyncEngine = create_async_engine(
-            url, pool_size=pool_size, max_overflow=10, pool_pre_ping=True, hide_parameters=True
+            url,
+            pool_size=pool_size,
+            max_overflow=10,
+            pool_pre_ping=True,
+            hide_parameters=True,
+            connect_args={"options": _OPTIONS},
         )
         self._sessions = async_sessionmaker(self.pool, expire_on_commit=False)
 
@@ -42,13 +49,12 @@ def durable_pool(url: str, size: int = 20) -> Engine:
     By itself it goes by psycopg's words. A server that is down on a Unix socket is worded as none it
     knows: the workflow would break off there, and stay behind without an end while its worker lives.
     """
-    options = f"-c idle_in_transaction_session_timeout={IDLE_TRANSACTION_MS}"
     engine = create_engine(
         url,
         pool_size=size,
         max_overflow=0,
         pool_pre_ping=True,
-        connect_args={"application_name": "dbos_transact", "connect_timeout": 10, "options": options},
+        connect_args={"application_name": "dbos_transact", "connect_timeout": 10, "options": _OPTIONS},
     )
 
     @event.listens_for(engine, "handle_error")

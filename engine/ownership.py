@@ -81,15 +81,18 @@ def require(run: Run, hold: Hold) -> None:
         raise Superseded
 
 
-async def take_over(session: AsyncSession, *, dead: str | None, lease_seconds: float) -> list[str]:
-    """Hand what nobody carries on back to the queue: the ids of those workflows.
+async def take_over(
+    session: AsyncSession, *, dead: str | None, lease_seconds: float
+) -> tuple[list[str], list[str]]:
+    """Hand what nobody carries on back to the queue: the workers that were struck off, and the workflows.
 
-    Workers without a heartbeat for `lease_seconds` are struck off, and so are the processes of the name
-    `dead`. Takes part in the caller's transaction.
+    Struck off is who gave no sign of life for `lease_seconds`, and every process of the name `dead`.
+    Takes part in the caller's transaction.
     """
     await session.execute(text("SELECT pg_advisory_xact_lock(hashtextextended('takeover', 0))"))
-    await session.execute(_STRIKE_OFF, {"lease": lease_seconds, "name": dead})
-    return await _requeue(session, _WITHOUT_WORKER, {})
+    struck = await session.execute(_STRIKE_OFF, {"lease": lease_seconds, "name": dead})
+    workers = [str(worker) for (worker,) in struck]
+    return workers, await _requeue(session, _WITHOUT_WORKER, {})
 
 
 async def hand_over(session: AsyncSession, worker: str) -> list[str]:
@@ -123,7 +126,7 @@ _HANDED = text(
 )
 _STRIKE_OFF = text(
     "DELETE FROM workers WHERE seen_at < clock_timestamp() - make_interval(secs => :lease)"
-    " OR name = CAST(:name AS varchar)"
+    " OR name = CAST(:name AS varchar) RETURNING id"
 )
 _WITHOUT_WORKER = "executor_id NOT IN (SELECT id FROM workers)"
 _REQUEUE = """

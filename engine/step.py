@@ -59,8 +59,9 @@ class _Retries(TypedDict):
 PATIENTLY = _Retries(retries_allowed=True, interval_seconds=1.0, max_attempts=10_000, backoff_rate=1.0)
 """For steps whose failure would leave a run without an end: tried each second until it works."""
 
-_PASSING = ("08", "57P", "53300", "40001", "40P01")
-"""SQLSTATEs, or how they begin, of what passes: a lost or refused connection, a restart, a deadlock."""
+_PASSING = ("08", "57P", "53300", "40001", "40P01", "25P03")
+"""SQLSTATEs, or how they begin, of what passes: a lost or refused connection, a restart, a deadlock, a
+transaction that was taken for a frozen process's."""
 
 
 def database_away(error: BaseException) -> bool:

@@ -2,11 +2,7 @@
 
 import asyncio
 import logging
-import os
-import threading
 import time
-from typing import Protocol
-from uuid import uuid4
 
 import psycopg
 from sqlalchemy import func, update
@@ -17,6 +13,7 @@ from engine import ending
 from engine.logs import run_context
 from engine.models import Worker
 from engine.ownership import Hold, Superseded, claim_abandoned, hand_over, take_over
+from engine.process import end_for_good
 from engine.queues import APPLICATION_VERSION
 from engine.record import Recorder
 from engine.step import CANCELLED
@@ -95,11 +92,9 @@ class Membership:
 
     async def join(self) -> None:
         """Sign on, and take over from the last process of this name."""
-        settings = self._here.settings
         trouble = await self._here.sandbox.check()
+        await self._take_over(dead=self._name)
         async with self._here.database.transaction() as session:
-            lease = settings.worker_lease_seconds
-            await take_over(session, dead=self._name, lease_seconds=lease)
             await session.execute(
                 insert(Worker).values(
                     id=self._here.worker,
@@ -111,8 +106,7 @@ class Membership:
                     trouble=trouble,
                 )
             )
-            left = await take_over(session, dead=None, lease_seconds=lease)
-        self._tell(left)
+        await self._take_over()
 
     async def serve(self) -> None:
         """Give signs of life and look for those who give none. StruckOff when this one was given up."""
@@ -148,16 +142,17 @@ class Membership:
                 raise StruckOff(self._here.worker)
 
     async def _look(self) -> None:
-        lease = self._here.settings.worker_lease_seconds
-        if time.monotonic() - self._steady_since < lease:
-            return
-        async with self._here.database.transaction() as session:
-            left = await take_over(session, dead=None, lease_seconds=lease)
-        self._tell(left)
+        if time.monotonic() - self._steady_since >= self._here.settings.worker_lease_seconds:
+            await self._take_over()
 
-    def _tell(self, left: list[str]) -> None:
-        if left:
-            log.info("took over from workers that are gone: %s", ", ".join(left))
+    async def _take_over(self, dead: str | None = None) -> None:
+        lease = self._here.settings.worker_lease_seconds
+        async with self._here.database.transaction() as session:
+            workers, workflows = await take_over(session, dead=dead, lease_seconds=lease)
+        for worker in workers:
+            await asyncio.to_thread(end_for_good, worker)
+        if workflows:
+            log.info("took over from workers that are gone: %s", ", ".join(workflows))
 
 
 class Abandoned:
@@ -187,32 +182,3 @@ class Abandoned:
             return
         except Exception:
             log.exception("run %s could not be ended", hold.run_id)
-
-
-class Leave(Protocol):
-    def __call__(self, code: int) -> None: ...
-
-
-def leave_when_frozen(lease_seconds: float, leave: Leave) -> None:
-    """End a process that was stopped for longer than its lease, the moment it goes on.
-
-    Its runs have other owners by then. A thread of its own, since the event loop would first do what
-    was next before it was stopped.
-    """
-    beat = min(1.0, lease_seconds / 10)
-
-    def watch() -> None:
-        last = time.monotonic()
-        while True:
-            time.sleep(beat)
-            if time.monotonic() - last > lease_seconds:
-                log.error("was stopped for longer than %.0f s: leaving", lease_seconds)
-                leave(1)
-            last = time.monotonic()
-
-    threading.Thread(target=watch, name="frozen", daemon=True).start()
-
-
-def process_id() -> str:
-    """What no other worker process is called, ever."""
-    return f"{os.uname().nodename}:{os.getpid()}:{uuid4().hex[:12]}"

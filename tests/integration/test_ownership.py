@@ -74,7 +74,7 @@ class Hall:
 
     async def look(self, dead: str | None = None) -> list[str]:
         async with self.database.transaction() as session:
-            return await take_over(session, dead=dead, lease_seconds=LEASE)
+            return (await take_over(session, dead=dead, lease_seconds=LEASE))[1]
 
     async def status(self, run_id: UUID) -> str:
         [(status,)] = await self.execute(

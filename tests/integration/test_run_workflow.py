@@ -19,9 +19,10 @@ from engine.containers import Containers
 from engine.db import Database
 from engine.errors import RunError
 from engine.ports import Box, Forge, Report, Sandbox
+from engine.process import process_id
 from engine.settings import EngineSettings
 from engine.signals import Signals
-from engine.worker import Abandoned, Membership, process_id
+from engine.worker import Abandoned, Membership
 from engine.world import World, set_world
 from tests.support.engine import new_run
 

@@ -1,12 +1,16 @@
-"""Names are short cuts: the first free one is taken, and held again after the database was away."""
+"""What a worker is called, and what becomes of one that was struck off."""
 
 import asyncio
+import os
+import signal
+import subprocess
 
 import psycopg
 import pytest
 
 from engine import worker
 from engine.db import Database
+from engine.process import _started, end_for_good, process_id
 from engine.worker import Name
 
 
@@ -34,6 +38,24 @@ async def test_one_that_was_only_cut_off_holds_its_name_again(engine_database: D
     await asyncio.sleep(0.5)
     assert await Name(engine_database.libpq_url, "main").claim() == "main-2"
     holding.cancel()
+
+
+def test_a_frozen_process_that_was_struck_off_is_killed_and_no_other() -> None:
+    sleeper = subprocess.Popen(["sleep", "600"])
+    try:
+        machine, _, _, unique = process_id().rsplit(":", 3)
+        started = _started(sleeper.pid)
+        os.kill(sleeper.pid, signal.SIGSTOP)
+        for stranger in (
+            f"another-host:1:{sleeper.pid}:{started}:{unique}",
+            f"{machine}:{sleeper.pid}:{int(started or 0) + 1}:{unique}",  # the pid is used again
+        ):
+            end_for_good(stranger)
+            assert sleeper.poll() is None
+        end_for_good(f"{machine}:{sleeper.pid}:{started}:{unique}")
+        assert sleeper.wait(5) == -signal.SIGKILL
+    finally:
+        sleeper.kill()
 
 
 def _disconnect(database: Database) -> None:
