@@ -274,6 +274,7 @@ async def test_without_a_token_this_machine_alone(product: Engine, monkeypatch: 
     assert await asked(monkeypatch, client="10.0.0.9") == 403
     assert await asked(monkeypatch, x_forwarded_for="127.0.0.1") == 403
     assert await asked(monkeypatch, forwarded="for=127.0.0.1") == 403
+    assert await asked(monkeypatch, origin="http://localhost:3000") == 403
     assert await asked(monkeypatch, host="rebound.example.org") == 403
     assert await asked(monkeypatch, public="https://board.example.org") == 403
 
