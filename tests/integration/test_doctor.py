@@ -118,6 +118,8 @@ def open_home(home: Path) -> Path:
 
 
 async def test_an_open_home(world: pytest.MonkeyPatch, open_home: Path) -> None:
+    sick((await found())["Home"], "warning", "0755", f"{open_home}", "chmod")
+    (open_home / "secrets").mkdir()
     sick((await found())["Home"], "error", "0755", f"{open_home}", "chmod")
 
 

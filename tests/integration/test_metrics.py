@@ -116,7 +116,7 @@ async def test_real_runs(
             while at(now := await scraped(api), STEPS_DONE, step="clear", result="ok") != 3:
                 await asyncio.sleep(0.1)
         assert at(now, "openlinear_runs", state="failed") == 3
-        assert at(now, "openlinear_workers", state="unable") == 1, "it lives, but has no Docker"
+        assert at(now, "openlinear_workers", state="unable") == 1, "it lives, but has no image"
     finally:
         worker.stop()
     after = await scraped(api)
