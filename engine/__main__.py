@@ -60,7 +60,7 @@ async def work(wanted: str, product: Product) -> None:
         await _park(here.containers.park)
     await member.leave()
     await totals.last(here.database)
-    await asyncio.to_thread(traces.stop)
+    await traces.stop()
     _leave(0)
 
 

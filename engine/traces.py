@@ -7,10 +7,11 @@ becomes the span's status. Here the ids derive from the run's, so any worker add
 and the run's own span is told once, by whoever records its end. No prompt, name or text goes along.
 """
 
+import asyncio
 import logging
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-FLUSH_MILLISECONDS = 1000
+FLUSH_SECONDS = 1.0
 SERVICE = "openlinear-engine"
 SWITCHES = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 
@@ -65,12 +66,14 @@ def start(worker: str, exporter: "SpanExporter") -> None:
     _provider.add_span_processor(BatchSpanProcessor(exporter))
 
 
-def stop() -> None:
-    """Hand over what was not sent yet, within a second; blocking. The process may end after it."""
+async def stop() -> None:
+    """Hand over what was not sent yet; a collector that does not answer is not waited for."""
     global _provider
     provider, _provider = _provider, None
     if provider is not None:
-        provider.force_flush(FLUSH_MILLISECONDS)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(FLUSH_SECONDS):
+                await asyncio.to_thread(provider.force_flush)
 
 
 @contextmanager

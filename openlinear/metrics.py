@@ -27,6 +27,8 @@ log = logging.getLogger(__name__)
 
 FRESH_SECONDS = 2.0
 """How old an answer may be: many scrapers cost no more than one."""
+HAND_IN_PATIENCE = 1.0
+"""Seconds: a web process that stops has little time."""
 METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
 
 
@@ -111,12 +113,17 @@ def process_name() -> str:
 async def serve() -> None:
     """Hand in what was counted, again and again, until cancelled."""
     while True:
-        try:
-            async with db.transaction() as session:
-                await _hand_in(session)
-        except Exception as error:
-            log.warning("what was counted could not be handed in: %s", type(error).__name__)
+        await hand_in()
         await asyncio.sleep(metrics.HAND_IN_SECONDS)
+
+
+async def hand_in() -> None:
+    """Hand in now. An outage is waited out: what was counted stays."""
+    try:
+        async with asyncio.timeout(HAND_IN_PATIENCE), db.transaction() as session:
+            await _hand_in(session)
+    except Exception as error:
+        log.warning("what was counted could not be handed in: %s", type(error).__name__)
 
 
 async def _hand_in(session: AsyncSession) -> None:

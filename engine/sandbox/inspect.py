@@ -58,7 +58,7 @@ async def docker_seen(settings: EngineSettings) -> DockerSeen:
     """RunError says why the Docker engine cannot be asked, with the cure."""
     daemon = Daemon()
     _ = daemon.socket_path  # refuses a remote engine
-    return await daemon.call(_look, settings)
+    return await daemon.once(_look, settings)
 
 
 async def process_seen(settings: EngineSettings) -> ProcessSeen:

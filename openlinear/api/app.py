@@ -35,6 +35,7 @@ async def lifespan(_: object = None) -> AsyncIterator[None]:
         for chore in chores:
             chore.cancel()
         await asyncio.wait(chores)
+        await counted.hand_in()
         await news_reader().stop()
         await engine_client.close()
         await db.close()

@@ -15,7 +15,15 @@ from openlinear.settings import get_settings
 
 router = APIRouter(tags=["metrics"])
 
-FORWARDED = ("forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip")
+ELSEWHERE = (
+    "origin",
+    "forwarded",
+    "via",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-proto",
+    "x-real-ip",
+)
 
 
 @lru_cache
@@ -44,11 +52,12 @@ def _from_here(request: Request) -> bool:
     """Whether a program of this machine asks for itself.
 
     A proxy on this machine asks for others: it says so, or the installation has another public name.
-    The name in `Host` is checked too, since a browser can be made to resolve any other to this machine.
+    The name in `Host` is checked too, since a browser can be made to resolve any other to this machine,
+    and a page of another origin gets nothing.
     """
     names = (request.url.hostname, urlsplit(get_settings().public_url).hostname)
     here = request.client is not None and _loopback(request.client.host)
-    return here and all(map(_loopback, names)) and not any(name in request.headers for name in FORWARDED)
+    return here and all(map(_loopback, names)) and not any(name in request.headers for name in ELSEWHERE)
 
 
 def _loopback(host: str | None) -> bool:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from sqlalchemy import NullPool
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlmodel.ext.asyncio.session import AsyncSession
 
@@ -74,16 +74,17 @@ class Ground:
     @asynccontextmanager
     async def session(self) -> AsyncIterator[AsyncSession]:
         """A transaction that is never committed. Away where the database does not answer or has no tables."""
-        pool = create_async_engine(
-            self.url, poolclass=NullPool, connect_args={"connect_timeout": CONNECT_SECONDS}
-        )
         try:
-            async with AsyncSession(pool) as session:
-                yield session
-        except (DBAPIError, OSError) as error:
+            pool = create_async_engine(
+                self.url, poolclass=NullPool, connect_args={"connect_timeout": CONNECT_SECONDS}
+            )
+            try:
+                async with AsyncSession(pool) as session:
+                    yield session
+            finally:
+                await pool.dispose()
+        except (SQLAlchemyError, OSError) as error:
             raise Away from error
-        finally:
-            await pool.dispose()
 
     async def health(self) -> dict[str, Any] | int | None:
         """What answers on our port: OpenLinear's own health, another's status, or None for nothing."""

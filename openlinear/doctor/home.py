@@ -32,7 +32,9 @@ async def home(ground: Ground) -> Finding:
     allowed = 0o711 if os.geteuid() == 0 else 0o700
     mode = stat.S_IMODE(found.st_mode)
     if mode & ~allowed:
-        return wrong(
+        # Where no key lies there, others still read the repositories.
+        say = wrong if (place / "secrets").exists() else warn
+        return say(
             "Home", f"{place} is open to others (mode {mode:04o}).", f"Run `chmod {allowed:o} {place}`."
         )
     return fine("Home", f"{place}, mode {mode:04o}.")

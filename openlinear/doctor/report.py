@@ -2,12 +2,14 @@
 
 import asyncio
 import json
+import os
 import textwrap
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 from pydantic import ValidationError
 
+from engine.logs import known_secrets, scrub
 from openlinear.doctor import database, engine, home, machine, network, web
 from openlinear.doctor.finding import Away, Check, Finding, Ground, warn, wrong
 from openlinear.settings import Settings
@@ -23,7 +25,13 @@ async def examine(*, ask_remotes: bool = False) -> list[Finding]:
     ground = Ground(settings)
     checks = (*CHECKS, *(network.CHECKS if ask_remotes else ()))
     found = await asyncio.gather(*(_looked(check, ground) for check in checks))
-    return [*amiss, *(finding for finding in found if finding is not None)]
+    return [_scrubbed(finding) for finding in (*amiss, *found) if finding is not None]
+
+
+def _scrubbed(finding: Finding) -> Finding:
+    """What a library said of a URL may hold the URL."""
+    secrets = known_secrets(os.environ)
+    return replace(finding, text=scrub(finding.text, secrets), cure=scrub(finding.cure, secrets))
 
 
 async def _looked(check: Check, ground: Ground) -> Finding | None:

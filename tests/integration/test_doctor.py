@@ -118,6 +118,8 @@ def open_home(home: Path) -> Path:
 
 
 async def test_an_open_home(world: pytest.MonkeyPatch, open_home: Path) -> None:
+    sick((await found())["Home"], "warning", "0755", f"{open_home}", "chmod")
+    (open_home / "secrets").mkdir()
     sick((await found())["Home"], "error", "0755", f"{open_home}", "chmod")
 
 
@@ -159,6 +161,15 @@ async def test_a_database_that_is_away(world: pytest.MonkeyPatch) -> None:
     assert re.search(r"^error +Database .*does not answer: .*refused", done.stdout, re.MULTILINE), done.stdout
     assert "sesame" not in done.stdout + done.stderr
     assert "Workers" not in done.stdout, "what needs the database says nothing without it"
+
+
+async def test_a_database_url_that_is_none(world: pytest.MonkeyPatch) -> None:
+    world.setenv("DATABASE_URL", "postgres+odd://ol:sesame-sesame@db.example.org/ol")
+    findings = await examine()
+    [database] = [finding for finding in findings if finding.name == "Database"]
+    sick(database, "error", "DATABASE_URL")
+    assert "sesame" not in as_text(findings) + as_json(findings)
+    assert not [finding for finding in findings if "looked at" in finding.text], findings
 
 
 async def test_a_database_without_tables(world: pytest.MonkeyPatch, empty_database: str) -> None:

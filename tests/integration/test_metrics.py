@@ -116,7 +116,7 @@ async def test_real_runs(
             while at(now := await scraped(api), STEPS_DONE, step="clear", result="ok") != 3:
                 await asyncio.sleep(0.1)
         assert at(now, "openlinear_runs", state="failed") == 3
-        assert at(now, "openlinear_workers", state="unable") == 1, "it lives, but has no Docker"
+        assert at(now, "openlinear_workers", state="unable") == 1, "it lives, but has no image"
     finally:
         worker.stop()
     after = await scraped(api)
@@ -274,6 +274,7 @@ async def test_without_a_token_this_machine_alone(product: Engine, monkeypatch: 
     assert await asked(monkeypatch, client="10.0.0.9") == 403
     assert await asked(monkeypatch, x_forwarded_for="127.0.0.1") == 403
     assert await asked(monkeypatch, forwarded="for=127.0.0.1") == 403
+    assert await asked(monkeypatch, origin="http://localhost:3000") == 403
     assert await asked(monkeypatch, host="rebound.example.org") == 403
     assert await asked(monkeypatch, public="https://board.example.org") == 403
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -100,6 +101,19 @@ async def test_a_run_is_one_trace_whoever_does_its_steps(
         assert span["openlinear.model"] == "demo/demo-1"
         assert span["said"] == ""
     assert not any(PROMPT.encode() in body for body in collector.bodies)
+
+
+async def test_a_collector_that_does_not_answer_holds_nobody_up(
+    database: str, engine_database: Database, run_id: UUID, tmp_path: Path
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        endpoint = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        worker = WorkerProcess(database, tmp_path, OTEL_EXPORTER_OTLP_ENDPOINT=endpoint)
+        try:
+            assert (await end_of(engine_database, run_id)).status == "failed"
+        finally:
+            worker.stop()
+    assert worker.process.returncode == 0, "it left by itself, and was not killed"
 
 
 async def test_nothing_of_opentelemetrys_is_loaded_without_a_collector() -> None:

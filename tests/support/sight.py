@@ -4,8 +4,12 @@ import asyncio
 import http.server
 import json
 import os
+import re
+import shutil
+import socketserver
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -80,10 +84,44 @@ def collector() -> Iterator[Collector]:
         receiver.close()
 
 
+class EmptyDocker:
+    """A Docker engine that answers and has nothing: no image, no container. Who needs one fails at once."""
+
+    def __init__(self) -> None:
+        self._folder = Path(tempfile.mkdtemp(prefix="ol-docker-", dir="/tmp"))
+        self.host = f"unix://{self._folder / 'docker.sock'}"
+        self._server = socketserver.ThreadingUnixStreamServer(str(self._folder / "docker.sock"), _Nothing)
+        self._server.daemon_threads = True
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        shutil.rmtree(self._folder)
+
+
+class _Nothing(http.server.BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        path = re.sub(r"^/v[\d.]+(?=/)", "", self.path).partition("?")[0]
+        known = {"/version": {"ApiVersion": "1.44"}, "/_ping": "OK", "/containers/json": [], "/volumes": {}}
+        self.send_response(200 if path in known else 404)
+        body = json.dumps(known.get(path, {"message": "No such image, and nothing else"})).encode()
+        self.send_header("content-type", "application/json")
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    do_POST = do_DELETE = do_GET
+
+    def log_message(self, *arguments: Any) -> None:
+        pass
+
+
 class WorkerProcess:
-    """A real worker on a database, on a machine without Docker: what needs a sandbox fails, plainly."""
+    """A real worker on a database, where Docker has no image: what needs a sandbox fails, plainly."""
 
     def __init__(self, database: str, folder: Path, **environment: str) -> None:
+        self._docker = EmptyDocker()
         self.log = folder / "worker.log"
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
@@ -98,7 +136,7 @@ class WorkerProcess:
                     # Where the last worker's name is not free yet, its lease has to run out.
                     "WORKER_HEARTBEAT_SECONDS": "1",
                     "WORKER_LEASE_SECONDS": "5",
-                    "DOCKER_HOST": "unix:///nonexistent/docker.sock",
+                    "DOCKER_HOST": self._docker.host,
                     **environment,
                 },
                 stdout=log,
@@ -116,3 +154,4 @@ class WorkerProcess:
         finally:
             self.process.kill()
             self.process.wait()
+            self._docker.close()

@@ -71,6 +71,7 @@ async def test_a_run_is_seen_from_end_to_end(person: Person, watched: Collector)
 
 
 async def test_the_doctor_finds_nothing_wrong(stack: Stack) -> None:
+    await asyncio.to_thread(stack.home.chmod, 0o711)
     done = await asyncio.to_thread(
         subprocess.run,
         [sys.executable, "-m", "openlinear.cli", "doctor", "--json"],
