@@ -105,8 +105,8 @@ async def _alone(url: str) -> AsyncIterator[AsyncConnection]:
     try:
         async with database.begin() as connection:
             raw: Any = (await connection.get_raw_connection()).driver_connection
-            await raw.execute("SELECT pg_advisory_xact_lock(%s)", [LOCK])
-            if await tables.value(raw, _OTHERS):
+            ours = await tables.value(raw, "SELECT pg_try_advisory_xact_lock(%s)", LOCK)
+            if not ours or await tables.value(raw, _OTHERS):
                 raise StartError("Somebody uses this database now: stop OpenLinear everywhere, then restore.")
             await tables.same_text(raw)
             yield connection
