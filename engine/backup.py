@@ -79,9 +79,9 @@ async def pack(settings: EngineSettings, repository: Repository, folder: Path) -
     return await transfer.pack(repository.path(settings), folder)
 
 
-async def unpack(settings: EngineSettings, repository: Repository, content: Path | None, refs: bytes) -> int:
+async def unpack(settings: EngineSettings, repository: Repository, content: Path | None, refs: bytes) -> None:
     """Make it beside its place, for `settle`. RunError when it is damaged."""
-    return await transfer.unpack(
+    await transfer.unpack(
         _beside(repository.path(settings)),
         content,
         refs,

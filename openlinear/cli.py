@@ -83,6 +83,7 @@ def doctor(
     raise typer.Exit(any(finding.level == "error" for finding in findings))
 
 
+@app.command()
 def backup(
     file: Annotated[
         Path | None, typer.Argument(help="A new file; one with the date, in this folder, unless named.")

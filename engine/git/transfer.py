@@ -15,7 +15,7 @@ from engine.git.lock import locked
 from engine.git.mirror import create_bare
 
 SECONDS = 3600.0
-_REF = re.compile(r"([0-9a-f]{40}|[0-9a-f]{64}) (refs/(?:openlinear|heads|remotes/origin)/[!-~]+)")
+_REF = re.compile(r"([0-9a-f]{40}|[0-9a-f]{64}) (refs/(?:openlinear|heads|remotes/origin)/[^\x00-\x20\x7f]+)")
 
 
 async def pack(path: Path, folder: Path) -> tuple[Path | None, bytes]:
@@ -23,44 +23,67 @@ async def pack(path: Path, folder: Path) -> tuple[Path | None, bytes]:
     `sha name` lines. Runs of the project wait meanwhile."""
     async with locked(path.with_suffix(".lock")) as held:
         refs = (await git("for-each-ref", "--format=%(objectname) %(refname)", git_dir=path)).stdout
-        packing = ("pack-objects", "--all", "--local", "--non-empty", "--quiet", "--delta-base-offset")
-        target = str(folder / path.stem)
-        made = await git(*packing, target, git_dir=path, descriptors=[held], timeout=SECONDS)
+        borrows = await asyncio.to_thread((path / "objects" / "info" / "alternates").exists)
+        made = await git(
+            *("pack-objects", "--non-empty", "--quiet", "--delta-base-offset"),
+            *([] if borrows else ["--all"]),
+            str(folder / path.stem),
+            git_dir=path,
+            stdin=await _own_objects(path) if borrows else b"",
+            descriptors=[held],
+            timeout=SECONDS,
+        )
     return (folder / f"{path.stem}-{made.line}.pack" if made.line else None), refs
 
 
-async def unpack(path: Path, content: Path | None, refs: bytes, *, borrow: Path | None, fsck: bool) -> int:
-    """Make the repository at `path`, where none is. How many names were left out, since what they name
-    is in the repository it borrows from, which is not there yet. RunError when the pack is damaged."""
+async def _own_objects(path: Path) -> bytes:
+    """Names of all that lies in the repository itself. What a run made is there for good, though the
+    remote, and so the mirror, has it by now: `--local` would leave that out."""
+    names = set(await asyncio.to_thread(_loose, path / "objects"))
+    for index in sorted((path / "objects" / "pack").glob("*.idx")):
+        with index.open("rb") as content:
+            listing = await git("show-index", git_dir=path, stdin=content)
+        if listing.cut:
+            raise RunError(f"{path} holds too many objects to be listed.", "limit")
+        names.update(line.split(" ")[1] for line in listing.stdout.decode().splitlines())
+    return "".join(f"{name}\n" for name in sorted(names)).encode()
+
+
+def _loose(objects: Path) -> list[str]:
+    return [f"{file.parent.name}{file.name}" for file in objects.glob("[0-9a-f][0-9a-f]/[0-9a-f]*")]
+
+
+async def unpack(path: Path, content: Path | None, refs: bytes, *, borrow: Path | None, fsck: bool) -> None:
+    """Make the repository at `path`; one there is replaced. RunError when the pack is damaged.
+
+    Names of what only the repository that it borrows from holds are left out: that is not there yet.
+    """
     await asyncio.to_thread(shutil.rmtree, path, ignore_errors=True)
     await asyncio.to_thread(path.parent.mkdir, 0o700, parents=True, exist_ok=True)
     await create_bare(path, borrow=borrow)
     try:
         if content is not None:
+            index = ("-c", "pack.writeReverseIndex=false", "index-pack", "--stdin")
             with content.open("rb") as stream:
-                index = ("-c", "pack.writeReverseIndex=false", "index-pack", "--stdin")
-                await git(
-                    *index, *(["--fsck-objects"] if fsck else []), git_dir=path, stdin=stream, timeout=SECONDS
-                )
-        return await _name(path, refs)
+                checks = ["--fsck-objects"] if fsck else []
+                await git(*index, *checks, git_dir=path, stdin=stream, timeout=SECONDS)
+        await _name(path, refs)
     except GitError as error:
-        raise RunError(f"A repository of the backup is damaged: {plain(error.stderr)}", "remote") from error
+        raise RunError(f"a repository in it is broken: {plain(error.stderr)}", "remote") from error
 
 
-async def _name(path: Path, refs: bytes) -> int:
-    named = [_REF.fullmatch(line) for line in refs.decode("ascii", "replace").splitlines()]
-    wanted = [(match[1], match[2]) for match in named if match]
-    if len(wanted) < len(named):
-        raise RunError("A repository of the backup is damaged: a name in it is none of ours.", "remote")
-    asked = "".join(f"{sha}\n" for sha, _ in wanted).encode()
+async def _name(path: Path, refs: bytes) -> None:
+    lines = refs.decode(errors="surrogateescape").split("\n")[:-1]
+    named = [match for line in lines if (match := _REF.fullmatch(line))]
+    if len(named) < len(lines):
+        raise RunError("a repository in it has a name that is none of ours", "remote")
+    asked = "".join(f"{match[1]}\n" for match in named).encode()
     listing = await git("cat-file", "--batch-check=%(objecttype)", git_dir=path, stdin=asked)
     there = [not line.endswith(b" missing") for line in listing.stdout.splitlines()]
-    updates = "".join(
-        f"update {ref} {sha}\n" for (sha, ref), is_there in zip(wanted, there, strict=True) if is_there
-    )
-    await git("update-ref", "--stdin", git_dir=path, stdin=updates.encode())
-    heads = [ref for _, ref in wanted if ref.startswith("refs/heads/")]
+    wanted = [match for match, is_there in zip(named, there, strict=True) if is_there]
+    updates = "".join(f"update {match[2]} {match[1]}\n" for match in wanted)
+    await git("update-ref", "--stdin", git_dir=path, stdin=updates.encode(errors="surrogateescape"))
+    heads = [match[2] for match in wanted if match[2].startswith("refs/heads/")]
     if heads:
         head = "refs/heads/main" if "refs/heads/main" in heads else heads[0]
         await git("symbolic-ref", "HEAD", head, git_dir=path)
-    return there.count(False)

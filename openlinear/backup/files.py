@@ -32,6 +32,7 @@ class Files:
         self._folder = self._home / ".restore"
         self._repositories = _named(manifest)
         self._kept: list[str] = [name for name in manifest.entries if name.startswith(f"{KEPT}/")]
+        self._placed: list[Path] = []
         taken = [repository.path(settings) for repository in self._repositories]
         taken += [self._home / KEPT] if self._kept else []
         for place in taken:
@@ -52,9 +53,11 @@ class Files:
         shutil.rmtree(self._folder, ignore_errors=True)
         for repository in self._repositories:
             engine.clear(self._settings, repository)
+        for place in self._placed if error else ():
+            shutil.rmtree(place, ignore_errors=True)
 
-    async def make(self) -> int:
-        """All of them, beside their places. How many names of commits are left out (see `transfer`)."""
+    async def make(self) -> None:
+        """All of them, beside their places."""
         packs: dict[str, Path] = {}
         refs: dict[str, bytes] = {}
         for member in members(self._path):
@@ -66,22 +69,23 @@ class Files:
                 self._write(member, packs[name])
             elif kind == "refs":
                 refs[name] = member.whole(REFS_LIMIT)
-        left_out = 0
         for repository in self._repositories:
             self._tell(f"repository {repository.name}")
             try:
-                left_out += await engine.unpack(
+                await engine.unpack(
                     self._settings, repository, packs.get(repository.name), refs.get(repository.name, b"")
                 )
             except RunError as error:
                 raise damaged(error.reason) from error
-        return left_out
 
     def settle(self) -> None:
+        """Put them into their places, which they leave again when the block ends with an error."""
         for repository in self._repositories:
             engine.settle(self._settings, repository)
+            self._placed.append(repository.path(self._settings))
         if self._kept:
             (self._folder / KEPT).rename(self._home / KEPT)
+            self._placed.append(self._home / KEPT)
 
     def _write(self, member: Member, target: Path) -> None:
         target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

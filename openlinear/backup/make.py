@@ -1,5 +1,6 @@
 """`openlinear backup`: the whole state of an installation, of one moment, while it runs or not."""
 
+import asyncio
 import io
 import json
 import tempfile
@@ -15,7 +16,7 @@ from openlinear.backup.archive import Writer
 from openlinear.backup.files import KEPT, Tell
 from openlinear.backup.manifest import Manifest, Table
 from openlinear.errors import StartError
-from openlinear.migrate import LOCK
+from openlinear.migrate import LOCK, WAIT_SECONDS
 from openlinear.resources import installed
 from openlinear.settings import Settings
 from openlinear.whole import whole
@@ -44,9 +45,7 @@ async def make_backup(
 async def _rows(url: str, writer: Writer, folder: Path, tell: Tell) -> Manifest:
     """Every table, in one snapshot."""
     async with await psycopg.AsyncConnection.connect(url) as connection:
-        # The tables stay as they are meanwhile: a migration waits for this lock.
-        await connection.execute("SELECT pg_advisory_lock_shared(%s)", [LOCK])
-        await connection.commit()
+        await _unmigrated(connection)
         await connection.set_isolation_level(psycopg.IsolationLevel.REPEATABLE_READ)
         await connection.set_read_only(True)
         await tables.same_text(connection)
@@ -72,6 +71,17 @@ async def _rows(url: str, writer: Writer, folder: Path, tell: Tell) -> Manifest:
             sequences=await tables.sequences(connection),
             entries={},
         )
+
+
+async def _unmigrated(connection: tables.Connection) -> None:
+    """Have the tables stay as they are until the connection closes: migrations wait for this lock.
+
+    It asks again and again, as `openlinear.migrate.locked` does and for its reason.
+    """
+    while not await tables.value(connection, "SELECT pg_try_advisory_lock_shared(%s)", LOCK):
+        await connection.rollback()
+        await asyncio.sleep(WAIT_SECONDS)
+    await connection.commit()
 
 
 async def _repositories(

@@ -41,8 +41,6 @@ WHERE datname = current_database() AND usename IS NOT NULL AND pid <> pg_backend
 class Restored:
     manifest: Manifest
     ended_runs: int
-    names_left_out: int
-    """Commits of runs that the project's remote holds; they come back with the next fetch."""
 
 
 def checked(settings: Settings, secret: str, path: Path, *, without_key: bool) -> Checked:
@@ -92,10 +90,10 @@ async def restore_backup(settings: Settings, url: str, path: Path, found: Checke
             await _rows(raw, path, manifest, tell)
             await connection.run_sync(upgrade, "heads")
             ended = await _end_runs(connection, manifest)
-            names_left_out = await files.make()
+            await files.make()
             files.settle()
     await asyncio.to_thread(migrate, url)  # the workflows' tables, which begin empty
-    return Restored(manifest, ended, names_left_out)
+    return Restored(manifest, ended)
 
 
 @asynccontextmanager
@@ -105,8 +103,8 @@ async def _alone(url: str) -> AsyncIterator[AsyncConnection]:
     try:
         async with database.begin() as connection:
             raw: Any = (await connection.get_raw_connection()).driver_connection
-            await raw.execute("SELECT pg_advisory_xact_lock(%s)", [LOCK])
-            if await tables.value(raw, _OTHERS):
+            ours = await tables.value(raw, "SELECT pg_try_advisory_xact_lock(%s)", LOCK)
+            if not ours or await tables.value(raw, _OTHERS):
                 raise StartError("Somebody uses this database now: stop OpenLinear everywhere, then restore.")
             await tables.same_text(raw)
             yield connection

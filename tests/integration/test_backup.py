@@ -3,12 +3,14 @@
 import gzip
 import io
 import tarfile
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psycopg
 import pytest
 from alembic.script import ScriptDirectory
+from sqlalchemy import text
 
 from engine.client import NewRun
 from openlinear import db
@@ -16,6 +18,7 @@ from openlinear.backup.restore import checked
 from openlinear.engine_client import engine_client
 from openlinear.errors import StartError
 from openlinear.migrate import alembic_config, locked, migrate, upgrade
+from openlinear.onlyone import only_one
 from openlinear.services import providers
 from openlinear.services.tasks import TaskInput, create_task
 from openlinear.services.views import Actor, ProjectView
@@ -23,6 +26,7 @@ from openlinear.settings import Settings
 from tests.support.backups import (
     KEY,
     backed_up,
+    begin,
     contents,
     environment_of,
     libpq,
@@ -303,6 +307,35 @@ def test_a_backup_that_fails_leaves_no_file(tmp_path: Path, empty_database: str)
     environment = environment_of(tmp_path / "here", empty_database)
     assert "nothing to back up" in refused(environment, "backup", tmp_path / "backup.tar.gz")
     assert [path for path in tmp_path.iterdir() if path.is_file()] == []
+
+
+def test_a_backup_waits_for_a_migration_and_ended_meanwhile_leaves_nothing(
+    here: Environment, tmp_path: Path
+) -> None:
+    target = tmp_path / "target"
+    target.mkdir()
+    waits = (
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() "
+        "AND pid <> pg_backend_pid() AND query LIKE '%pg_try_advisory_lock_shared%'"
+    )
+    with locked(here["DATABASE_URL"]) as migrating:
+        process = begin(here, "backup", target / "backup.tar.gz")
+        while not migrating.execute(text(waits)).scalar():
+            assert process.poll() is None
+            migrating.rollback()  # within a transaction the answer stays the same
+            time.sleep(0.05)
+        assert [path.suffix for path in target.iterdir()] != [".gz"]
+        process.terminate()
+        assert process.wait(20) == 143
+    assert list(target.iterdir()) == []
+
+
+def test_a_home_on_which_openlinear_runs_is_refused(there: Environment, backup: Path) -> None:
+    with only_one(Path(there["OPENLINEAR_HOME"]), "http://localhost:3001"):
+        said = refused(there, "restore", backup)
+    assert "OpenLinear runs already on" in said
+    assert "http://localhost:3001" in said
+    _untouched(there)
 
 
 def test_a_key_goes_to_another_installation(tmp_path: Path, empty_database: str) -> None:

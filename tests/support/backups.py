@@ -50,6 +50,13 @@ def openlinear(
     )
 
 
+def begin(environment: Mapping[str, str], *arguments: str | Path) -> "subprocess.Popen[bytes]":
+    """The same, under way."""
+    command = [sys.executable, "-m", "openlinear.cli", *map(str, arguments)]
+    quiet = subprocess.DEVNULL
+    return subprocess.Popen(command, env=dict(environment), cwd=ROOT, stdout=quiet, stderr=quiet)
+
+
 def succeeds(environment: Mapping[str, str], *arguments: str | Path) -> str:
     """What it said."""
     done = openlinear(environment, *arguments)
