@@ -17,7 +17,9 @@ from tests.chaos.proxy import Wire
 STEPS = ("prepare", "converse", "collect", "publish", "propose", "stop", "finish", "clear")
 MILD = ("worker", "postgres", "web")
 """What a run carries on from as if nothing had been: the model is asked no question twice."""
-ROUGH = ("dockerd", "dockerd_alone", "container", "agent", "remote", "github")
+SESSION = ("dockerd", "dockerd_alone", "container", "agent")
+"""What the agent's session may end with: the run gives it the task again, on the workspace as it stands."""
+ROUGH = (*SESSION, "remote", "github")
 """What a run may answer with a further attempt, of which it has few: a run meets one of these."""
 MOMENT_SECONDS = 20.0
 CUT_SECONDS = (0.5, 3.0)
