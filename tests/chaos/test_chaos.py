@@ -22,6 +22,8 @@ WORKERS = 3
 TAKEOVER_SECONDS = 30.0
 LEAVE_SECONDS = 10.0
 DEPLOYED = 10
+BUSY_SECONDS = 20.0
+"""Long enough for the last of many agents to be at work before the first is done."""
 CUTS = ("remote", "github")
 
 
@@ -54,7 +56,7 @@ async def owners(instance: Instance) -> dict[str, str]:
 async def at_work(instance: Instance, crowd: Crowd, runs: int) -> dict[str, str]:
     """Begin so many runs, and wait until the agent of each is at work: run → worker process."""
     for _ in range(runs):
-        await crowd.begin()
+        await crowd.begin(BUSY_SECONDS)
     async with asyncio.timeout(90):
         while len(found := await owners(instance)) < runs:
             await asyncio.sleep(0.05)
