@@ -3,13 +3,13 @@
 import asyncio
 import signal
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
 
 import psutil
 from docker.errors import APIError
 
-from tests.chaos.books import eventually
 from tests.chaos.crowd import Crowd, Task
 from tests.chaos.instance import Instance
 from tests.chaos.proxy import Wire
@@ -22,6 +22,7 @@ SESSION = ("dockerd", "dockerd_alone", "container", "agent")
 ROUGH = (*SESSION, "remote", "github")
 """What a run may answer with a further attempt, of which it has few: a run meets one of these."""
 MOMENT_SECONDS = 20.0
+POLL_SECONDS = 0.01
 CUT_SECONDS = (0.5, 3.0)
 
 
@@ -50,7 +51,6 @@ class Strike:
     """A fault that came to pass."""
 
     fault: Fault
-    at: float
     runs: list[str]
 
 
@@ -94,10 +94,12 @@ class Hand:
         self._mending: set[asyncio.Task[None]] = set()
         self.strikes: list[Strike] = []
 
-    async def inflict(self, fault: Fault) -> bool:
-        """Wait for the moment, then strike. False when it did not come, or nobody was there to hit."""
-        run = await self._moment(fault.moment)
+    async def inflict(self, faults: Sequence[Fault]) -> Fault | None:
+        """Strike with the one of these whose moment comes first, and say which; None when that failed."""
+        fault, run = await self._first(faults)
         try:
+            if fault is None:
+                return None
             # One that is cleared just now is under way no more, but its end is still to be recorded.
             task = next((one for one in self._crowd.tasks if run and one.run == run), None)
             tasks = await self._crowd.under_way()
@@ -105,39 +107,35 @@ class Hand:
                 tasks.append(task)
             elif tasks and not fault.moment.step:
                 task = self._draw.choice(tasks)
-            hit = task is not None and await getattr(self, f"_{fault.part}")(fault, task)
+            if task is None or not await getattr(self, f"_{fault.part}")(fault, task):
+                return None
         finally:
             await self._instance.books.disarm()
-        if hit:
-            when = asyncio.get_running_loop().time()
-            self.strikes.append(Strike(fault, when, [one.run for one in tasks]))
-            for one in tasks:
-                one.hits.append(fault.part)
-        return hit
+        self.strikes.append(Strike(fault, [one.run for one in tasks]))
+        for one in tasks:
+            one.hits.append(fault.part)
+        return fault
 
     async def settle(self) -> None:
         """Every cut wire is mended."""
         await asyncio.gather(*self._mending)
 
-    async def _moment(self, moment: Moment) -> str | None:
-        books = self._instance.books
-        if not moment.step:
-            await asyncio.sleep(moment.delay)
-            return None
-        if moment.side == "done":
-            await books.arm(moment.step)
-            return await eventually(books.at_gate, MOMENT_SECONDS)
-        last = await books.rows("SELECT COALESCE(MAX(completed_at_epoch_ms), 0) FROM dbos.operation_outputs")
-
-        async def recorded() -> str | None:
-            query = (
-                "SELECT workflow_uuid FROM dbos.operation_outputs"
-                " WHERE function_name = %s AND completed_at_epoch_ms > %s LIMIT 1"
-            )
-            found = await books.rows(query, moment.step, last[0][0])
-            return str(found[0][0]) if found else None
-
-        return await eventually(recorded, MOMENT_SECONDS)
+    async def _first(self, faults: Sequence[Fault]) -> tuple[Fault | None, str | None]:
+        """The fault whose moment comes first, and the run at that moment. None after a while without any."""
+        at = {(one.moment.step, one.moment.side): one for one in faults}
+        held = {step for step, side in at if side == "done"}
+        seen = {step for step, side in at if side == "recorded"}
+        books, clock = self._instance.books, asyncio.get_running_loop().time
+        since, anyway = await books.last_recorded(), at.get(("", ""))
+        end = clock() + (anyway.moment.delay if anyway else MOMENT_SECONDS)
+        await books.arm(held)
+        while clock() < end:
+            if held and (found := await books.at_gate()) is not None:
+                return at.get((found[0], "done")), found[1]
+            if seen and (found := await books.recorded(seen, since)) is not None:
+                return at[found[0], "recorded"], found[1]
+            await asyncio.sleep(POLL_SECONDS)
+        return anyway, None
 
     # -- one for each part ------------------------------------------------------------------------
 
