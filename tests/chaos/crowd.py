@@ -22,7 +22,7 @@ OVER = ("done", "failed", "cancelled")
 class Task:
     """One card and its one run."""
 
-    person: "Member"
+    member: "Member"
     id: str
     name: str
     run: str = ""
@@ -99,7 +99,7 @@ class Crowd:
 
 
 @asynccontextmanager
-async def serve_crowd(instance: Instance, members: int = 2) -> AsyncIterator[Crowd]:
+async def serve_crowd(instance: Instance, members: int = 3) -> AsyncIterator[Crowd]:
     """So many new members of the instance, with a repository and a project each."""
     async with AsyncExitStack() as clients:
         http = [

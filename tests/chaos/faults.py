@@ -3,7 +3,7 @@
 import asyncio
 import signal
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 
@@ -19,8 +19,9 @@ MILD = ("worker", "postgres", "web")
 """What a run carries on from as if nothing had been: the model is asked no question twice."""
 SESSION = ("dockerd", "dockerd_alone", "container", "agent")
 """What the agent's session may end with: the run gives it the task again, on the workspace as it stands."""
-ROUGH = (*SESSION, "remote", "github")
-"""What a run may answer with a further attempt, of which it has few: a run meets one of these."""
+CUTS = ("remote", "github")
+ROUGH = (*SESSION, *CUTS)
+"""What a run may answer with a further attempt, of which it has few: after one of these no session's end."""
 MOMENT_SECONDS = 20.0
 POLL_SECONDS = 0.01
 CUT_SECONDS = (0.5, 3.0)
@@ -54,13 +55,11 @@ class Strike:
     runs: list[str]
 
 
-def schedule(draw: Random, worker: int, postgres: int, others: dict[str, int]) -> list[Fault]:
-    """Each boundary for the worker and the database so many times, and the other parts at drawn moments."""
+def schedule(draw: Random, times: Mapping[str, int]) -> list[Fault]:
+    """The worker and the database at each boundary of a run's steps; each part `times` at drawn moments."""
     boundaries = [Moment(step, side) for step in STEPS for side in ("done", "recorded")]
-    faults = [_fault_at(draw, "worker", moment) for moment in boundaries for _ in range(worker)]
-    faults += [_fault_at(draw, "postgres", moment) for moment in boundaries for _ in range(postgres)]
-    for part, times in others.items():
-        faults += [drawn_fault(draw, part) for _ in range(times)]
+    faults = [_fault_at(draw, part, moment) for part in MILD[:2] for moment in boundaries]
+    faults += [drawn_fault(draw, part) for part, number in times.items() for _ in range(number)]
     draw.shuffle(faults)
     return faults
 
@@ -96,25 +95,41 @@ class Hand:
 
     async def inflict(self, faults: Sequence[Fault]) -> Fault | None:
         """Strike with the one of these whose moment comes first, and say which; None when that failed."""
-        fault, run = await self._first(faults)
+        tasks = await self._crowd.under_way()
+        fitting = [fault for fault in faults if any(self._fits(fault, task, tasks) for task in tasks)]
+        if not fitting:
+            await asyncio.sleep(0.1)
+            return None
+        fault, run = await self._first(fitting)
         try:
-            if fault is None:
-                return None
-            # One that is cleared just now is under way no more, but its end is still to be recorded.
-            task = next((one for one in self._crowd.tasks if run and one.run == run), None)
-            tasks = await self._crowd.under_way()
-            if task is not None and task not in tasks:
-                tasks.append(task)
-            elif tasks and not fault.moment.step:
-                task = self._draw.choice(tasks)
-            if task is None or not await getattr(self, f"_{fault.part}")(fault, task):
-                return None
+            hurt = await self._strike(fault, run) if fault is not None else []
         finally:
             await self._instance.books.disarm()
-        self.strikes.append(Strike(fault, [one.run for one in tasks]))
-        for one in tasks:
+        if fault is None or not hurt:
+            return None
+        self.strikes.append(Strike(fault, [one.run for one in hurt]))
+        for one in hurt:
             one.hits.append(fault.part)
         return fault
+
+    async def _strike(self, fault: Fault, run: str | None) -> list[Task]:
+        """The runs that were under way where it struck; none when it did not."""
+        tasks = await self._crowd.under_way()
+        # One that is cleared just now is under way no more, but its end is still to be recorded.
+        at = next((one for one in self._crowd.tasks if run and one.run == run), None)
+        if at is not None and at not in tasks:
+            tasks.append(at)
+        wanted = [at] if fault.moment.step else self._draw.sample(tasks, len(tasks))
+        task = next((one for one in wanted if one and self._fits(fault, one, tasks)), None)
+        if task is None or not await getattr(self, f"_{fault.part}")(fault, task):
+            return []
+        return _touched(fault, task, tasks)
+
+    def _fits(self, fault: Fault, task: Task, tasks: Sequence[Task]) -> bool:
+        """Whether no run would meet its second rough fault by this."""
+        if fault.part not in SESSION:
+            return True
+        return not any(set(one.hits) & set(ROUGH) for one in _touched(fault, task, tasks))
 
     async def settle(self) -> None:
         """Every cut wire is mended."""
@@ -183,7 +198,7 @@ class Hand:
         """The container's first process, or the agent server below it."""
         client = self._instance.dockerd.client()
         try:
-            name = f"opencode-user-{task.person.person.id}-chaos"
+            name = f"opencode-user-{task.member.person.id}-chaos"
             first = psutil.Process(client.containers.get(name).attrs["State"]["Pid"])
             target = (
                 first
@@ -208,3 +223,9 @@ class Hand:
 
         self._mending.add(asyncio.create_task(mend()))
         return True
+
+
+def _touched(fault: Fault, task: Task, tasks: Sequence[Task]) -> list[Task]:
+    """Whom it may matter to: a container is its member's alone, everything else is everybody's."""
+    own = fault.part in ("container", "agent")
+    return [one for one in tasks if one.member is task.member or not own]

@@ -61,7 +61,7 @@ async def wrong(instance: Instance, task: Task) -> tuple[list[str], int]:
 
 def _outcome(instance: Instance, task: Task, branch: str, number: int) -> list[str]:
     """One branch with one commit of the right content, and one pull request."""
-    found, repo = [], task.person.repo
+    found, repo = [], task.member.repo
     branches = repo.branches()
     own = [name for name in branches if task.id in name]
     if own != [f"openlinear/{task.id}"] or branch not in branches:
