@@ -2,13 +2,12 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+from collections.abc import Collection
+from typing import Any
 
 import psycopg
 
 Row = tuple[Any, ...]
-T = TypeVar("T")
 GATE = 4242
 """The advisory lock that a run waits for before its step is checkpointed, while it is held here."""
 
@@ -18,7 +17,7 @@ CREATE TABLE IF NOT EXISTS chaos.armed (step text);
 CREATE OR REPLACE FUNCTION chaos.gate() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF EXISTS (SELECT FROM chaos.armed WHERE step = NEW.function_name) THEN
-        PERFORM set_config('application_name', 'gate ' || NEW.workflow_uuid, true);
+        PERFORM set_config('application_name', NEW.function_name || ' of ' || NEW.workflow_uuid, true);
         PERFORM pg_advisory_xact_lock_shared({GATE});
     END IF;
     RETURN NEW;
@@ -57,33 +56,37 @@ class Books:
 
     # -- the gate before a checkpoint -------------------------------------------------------------
 
-    async def arm(self, step: str) -> None:
-        await self.rows("SELECT pg_advisory_lock(%s)", GATE)
-        await self.rows("INSERT INTO chaos.armed VALUES (%s)", step)
+    async def arm(self, steps: Collection[str]) -> None:
+        """Hold every run that is about to have one of these steps recorded."""
+        if steps:
+            await self.rows("SELECT pg_advisory_lock(%s)", GATE)
+            await self.rows("INSERT INTO chaos.armed SELECT unnest(%s::text[])", list(steps))
 
-    async def at_gate(self) -> str | None:
-        """The run that has done the step's work and waits to have it recorded."""
+    async def at_gate(self) -> tuple[str, str] | None:
+        """A step, and the run that has done its work and waits to have it recorded."""
         query = (
-            "SELECT substr(application_name, 6) FROM pg_stat_activity"
-            " WHERE wait_event_type = 'Lock' AND wait_event = 'advisory' AND application_name LIKE 'gate %'"
+            "SELECT split_part(application_name, ' of ', 1), split_part(application_name, ' of ', 2)"
+            " FROM pg_stat_activity WHERE wait_event = 'advisory' AND application_name LIKE '% of %' LIMIT 1"
         )
         found = await self.rows(query)
-        return str(found[0][0]) if found else None
+        return (str(found[0][0]), str(found[0][1])) if found else None
+
+    async def last_recorded(self) -> int:
+        """When a step was last recorded, for `recorded`."""
+        query = "SELECT COALESCE(MAX(completed_at_epoch_ms), 0) FROM dbos.operation_outputs"
+        return int((await self.rows(query))[0][0])
+
+    async def recorded(self, steps: Collection[str], since: int) -> tuple[str, str] | None:
+        """One of these steps, and the run of which it was recorded just now."""
+        query = (
+            "SELECT function_name, workflow_uuid FROM dbos.operation_outputs"
+            " WHERE function_name = ANY(%s) AND completed_at_epoch_ms > %s"
+            " ORDER BY completed_at_epoch_ms DESC LIMIT 1"
+        )
+        found = await self.rows(query, list(steps), since)
+        return (str(found[0][0]), str(found[0][1])) if found else None
 
     async def disarm(self) -> None:
         """Let pass. After the database's own death there is no lock any more, only the wish for one."""
         await self.rows("DELETE FROM chaos.armed")
         await self.rows("SELECT pg_advisory_unlock_all()")
-
-
-async def eventually(
-    what: Callable[[], Awaitable[T | None]], seconds: float, every: float = 0.01
-) -> T | None:
-    """The first answer that is not None; None after so many seconds."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        found = await what()
-        if found is not None:
-            return found
-        await asyncio.sleep(every)
-    return None

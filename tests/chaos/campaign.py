@@ -2,12 +2,11 @@
 
 import asyncio
 import logging
-from collections import deque
 from collections.abc import Iterable
 from random import Random
 
 from tests.chaos.crowd import Crowd
-from tests.chaos.faults import ROUGH, Fault, Hand, Strike
+from tests.chaos.faults import CUTS, Fault, Hand, Strike
 from tests.chaos.instance import Instance
 from tests.chaos.ledger import Results, table
 from tests.chaos.rightend import all_over, left_behind, wrong
@@ -17,51 +16,45 @@ log = logging.getLogger("chaos")
 UNDER_WAY = 4
 """Runs at once: each fault hits several."""
 SPACING_SECONDS = 0.3
+MISSES = 3000
 
 
-async def campaign(instance: Instance, crowd: Crowd, faults: Iterable[Fault], random: Random) -> Results:
+async def campaign(instance: Instance, crowd: Crowd, faults: Iterable[Fault], draw: Random) -> Results:
     """Every fault comes to pass, and every run comes to its right end; AssertionError says what was wrong."""
-    hand = Hand(instance, crowd, random)
-    waiting = deque(faults)
-    pressing = asyncio.create_task(_press(crowd))
+    hand = Hand(instance, crowd, draw)
+    waiting = list(faults)
+    enough = asyncio.Event()
+    pressing = asyncio.create_task(_press(crowd, enough))
     misses = 0
     try:
         while waiting:
             if pressing.done():
                 pressing.result()
-            fault = await _next(waiting, crowd)
-            if await hand.inflict(fault):
-                log.warning("%s, %s", fault.part, fault.moment)
+            done = await hand.inflict(_in_turn(waiting))
+            if done is not None:
+                log.warning("%s, %s", done.part, done.moment)
+                waiting.remove(done)
             else:
                 misses += 1
-                assert misses < 200, f"the moment never comes for {fault}"
-                waiting.append(fault)
+                assert misses < MISSES, f"the moments never come for {waiting}"
             await asyncio.sleep(SPACING_SECONDS)
     finally:
-        pressing.cancel()
-        await asyncio.gather(pressing, return_exceptions=True)
-        await hand.settle()
+        enough.set()
+        await asyncio.gather(pressing, hand.settle())
     return await judge(instance, crowd, hand.strikes)
 
 
-async def _press(crowd: Crowd) -> None:
+async def _press(crowd: Crowd, enough: asyncio.Event) -> None:
     """Keep so many runs under way."""
-    while True:
+    while not enough.is_set():
         if len(await crowd.under_way()) < UNDER_WAY:
             await crowd.begin()
         await asyncio.sleep(0.1)
 
 
-async def _next(waiting: "deque[Fault]", crowd: Crowd) -> Fault:
-    """The next fault that no run would meet as its second rough one."""
-    while True:
-        spent = any(set(task.hits) & set(ROUGH) for task in await crowd.under_way())
-        for _ in range(len(waiting)):
-            fault = waiting.popleft()
-            if not (spent and fault.part in ROUGH):
-                return fault
-            waiting.append(fault)
-        await asyncio.sleep(0.1)
+def _in_turn(waiting: list[Fault]) -> list[Fault]:
+    """Cuts come last: a run that has spent an attempt on one has none left for its session's end."""
+    return [fault for fault in waiting if fault.part not in CUTS] or waiting
 
 
 async def judge(instance: Instance, crowd: Crowd, strikes: list[Strike]) -> Results:

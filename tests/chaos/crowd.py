@@ -22,7 +22,7 @@ OVER = ("done", "failed", "cancelled")
 class Task:
     """One card and its one run."""
 
-    person: "Member"
+    member: "Member"
     id: str
     name: str
     run: str = ""
@@ -76,12 +76,12 @@ class Crowd:
             repo = stack.git.create(f"chaos/{name}", {"README.md": "# Chaos\n", "a.py": "A = 1\n"})
             self.members.append(Member(person, await person.project(repo), repo))
 
-    async def begin(self) -> Task:
-        """One more run, by the members in turn."""
+    async def begin(self, seconds: float = 1.0) -> Task:
+        """One more run, by the members in turn; its agent is busy for some so many seconds."""
         member = self.members[self._begun % len(self.members)]
         name = f"{member.person.name}-{self._begun}"
         self._begun += 1
-        script = self._instance.stack.model.script(name, *work(name))
+        script = self._instance.stack.model.script(name, *work(name, seconds))
         body = {"projectId": member.project["id"], "title": name, "description": script}
         made = await member.ask("POST", "/tasks", 201, body=body)
         task = Task(member, made["id"], name)
@@ -99,7 +99,7 @@ class Crowd:
 
 
 @asynccontextmanager
-async def serve_crowd(instance: Instance, members: int = 2) -> AsyncIterator[Crowd]:
+async def serve_crowd(instance: Instance, members: int = 3) -> AsyncIterator[Crowd]:
     """So many new members of the instance, with a repository and a project each."""
     async with AsyncExitStack() as clients:
         http = [
@@ -115,10 +115,10 @@ SAYS = ("I write it down first. ", "Now I check what I wrote. ", "All of it is d
 TURNS = len(SAYS)
 
 
-def work(name: str) -> list[Turn]:
+def work(name: str, seconds: float) -> list[Turn]:
     """Some seconds of an agent: it speaks in pieces, writes a file, runs a command."""
     return [
         Turn(SAYS[0], [Write(f"work/{name}.txt", f"{name}\n")], piece=8, pause=0.1),
-        Turn(SAYS[1], [Bash(f"sleep 1; cat work/{name}.txt")], piece=8, pause=0.1),
+        Turn(SAYS[1], [Bash(f"sleep {seconds}; cat work/{name}.txt")], piece=8, pause=0.1),
         Turn(SAYS[2], piece=8, pause=0.1),
     ]

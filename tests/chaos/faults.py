@@ -3,13 +3,13 @@
 import asyncio
 import signal
 import subprocess
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 
 import psutil
 from docker.errors import APIError
 
-from tests.chaos.books import eventually
 from tests.chaos.crowd import Crowd, Task
 from tests.chaos.instance import Instance
 from tests.chaos.proxy import Wire
@@ -17,9 +17,13 @@ from tests.chaos.proxy import Wire
 STEPS = ("prepare", "converse", "collect", "publish", "propose", "stop", "finish", "clear")
 MILD = ("worker", "postgres", "web")
 """What a run carries on from as if nothing had been: the model is asked no question twice."""
-ROUGH = ("dockerd", "dockerd_alone", "container", "agent", "remote", "github")
-"""What a run may answer with a further attempt, of which it has few: a run meets one of these."""
+SESSION = ("dockerd", "dockerd_alone", "container", "agent")
+"""What the agent's session may end with: the run gives it the task again, on the workspace as it stands."""
+CUTS = ("remote", "github")
+ROUGH = (*SESSION, *CUTS)
+"""What a run may answer with a further attempt, of which it has few: after one of these no session's end."""
 MOMENT_SECONDS = 20.0
+POLL_SECONDS = 0.01
 CUT_SECONDS = (0.5, 3.0)
 
 
@@ -48,17 +52,14 @@ class Strike:
     """A fault that came to pass."""
 
     fault: Fault
-    at: float
     runs: list[str]
 
 
-def schedule(draw: Random, worker: int, postgres: int, others: dict[str, int]) -> list[Fault]:
-    """Each boundary for the worker and the database so many times, and the other parts at drawn moments."""
+def schedule(draw: Random, times: Mapping[str, int]) -> list[Fault]:
+    """The worker and the database at each boundary of a run's steps; each part `times` at drawn moments."""
     boundaries = [Moment(step, side) for step in STEPS for side in ("done", "recorded")]
-    faults = [_fault_at(draw, "worker", moment) for moment in boundaries for _ in range(worker)]
-    faults += [_fault_at(draw, "postgres", moment) for moment in boundaries for _ in range(postgres)]
-    for part, times in others.items():
-        faults += [drawn_fault(draw, part) for _ in range(times)]
+    faults = [_fault_at(draw, part, moment) for part in MILD[:2] for moment in boundaries]
+    faults += [drawn_fault(draw, part) for part, number in times.items() for _ in range(number)]
     draw.shuffle(faults)
     return faults
 
@@ -92,50 +93,64 @@ class Hand:
         self._mending: set[asyncio.Task[None]] = set()
         self.strikes: list[Strike] = []
 
-    async def inflict(self, fault: Fault) -> bool:
-        """Wait for the moment, then strike. False when it did not come, or nobody was there to hit."""
-        run = await self._moment(fault.moment)
+    async def inflict(self, faults: Sequence[Fault]) -> Fault | None:
+        """Strike with the one of these whose moment comes first, and say which; None when that failed."""
+        tasks = await self._crowd.under_way()
+        fitting = [fault for fault in faults if any(self._fits(fault, task, tasks) for task in tasks)]
+        if not fitting:
+            await asyncio.sleep(0.1)
+            return None
+        fault, run = await self._first(fitting)
         try:
-            # One that is cleared just now is under way no more, but its end is still to be recorded.
-            task = next((one for one in self._crowd.tasks if run and one.run == run), None)
-            tasks = await self._crowd.under_way()
-            if task is not None and task not in tasks:
-                tasks.append(task)
-            elif tasks and not fault.moment.step:
-                task = self._draw.choice(tasks)
-            hit = task is not None and await getattr(self, f"_{fault.part}")(fault, task)
+            hurt = await self._strike(fault, run) if fault is not None else []
         finally:
             await self._instance.books.disarm()
-        if hit:
-            when = asyncio.get_running_loop().time()
-            self.strikes.append(Strike(fault, when, [one.run for one in tasks]))
-            for one in tasks:
-                one.hits.append(fault.part)
-        return hit
+        if fault is None or not hurt:
+            return None
+        self.strikes.append(Strike(fault, [one.run for one in hurt]))
+        for one in hurt:
+            one.hits.append(fault.part)
+        return fault
+
+    async def _strike(self, fault: Fault, run: str | None) -> list[Task]:
+        """The runs that were under way where it struck; none when it did not."""
+        tasks = await self._crowd.under_way()
+        # One that is cleared just now is under way no more, but its end is still to be recorded.
+        at = next((one for one in self._crowd.tasks if run and one.run == run), None)
+        if at is not None and at not in tasks:
+            tasks.append(at)
+        wanted = [at] if fault.moment.step else self._draw.sample(tasks, len(tasks))
+        task = next((one for one in wanted if one and self._fits(fault, one, tasks)), None)
+        if task is None or not await getattr(self, f"_{fault.part}")(fault, task):
+            return []
+        return _touched(fault, task, tasks)
+
+    def _fits(self, fault: Fault, task: Task, tasks: Sequence[Task]) -> bool:
+        """Whether no run would meet its second rough fault by this."""
+        if fault.part not in SESSION:
+            return True
+        return not any(set(one.hits) & set(ROUGH) for one in _touched(fault, task, tasks))
 
     async def settle(self) -> None:
         """Every cut wire is mended."""
         await asyncio.gather(*self._mending)
 
-    async def _moment(self, moment: Moment) -> str | None:
-        books = self._instance.books
-        if not moment.step:
-            await asyncio.sleep(moment.delay)
-            return None
-        if moment.side == "done":
-            await books.arm(moment.step)
-            return await eventually(books.at_gate, MOMENT_SECONDS)
-        last = await books.rows("SELECT COALESCE(MAX(completed_at_epoch_ms), 0) FROM dbos.operation_outputs")
-
-        async def recorded() -> str | None:
-            query = (
-                "SELECT workflow_uuid FROM dbos.operation_outputs"
-                " WHERE function_name = %s AND completed_at_epoch_ms > %s LIMIT 1"
-            )
-            found = await books.rows(query, moment.step, last[0][0])
-            return str(found[0][0]) if found else None
-
-        return await eventually(recorded, MOMENT_SECONDS)
+    async def _first(self, faults: Sequence[Fault]) -> tuple[Fault | None, str | None]:
+        """The fault whose moment comes first, and the run at that moment. None after a while without any."""
+        at = {(one.moment.step, one.moment.side): one for one in faults}
+        held = {step for step, side in at if side == "done"}
+        seen = {step for step, side in at if side == "recorded"}
+        books, clock = self._instance.books, asyncio.get_running_loop().time
+        since, anyway = await books.last_recorded(), at.get(("", ""))
+        end = clock() + (anyway.moment.delay if anyway else MOMENT_SECONDS)
+        await books.arm(held)
+        while clock() < end:
+            if held and (found := await books.at_gate()) is not None:
+                return at.get((found[0], "done")), found[1]
+            if seen and (found := await books.recorded(seen, since)) is not None:
+                return at[found[0], "recorded"], found[1]
+            await asyncio.sleep(POLL_SECONDS)
+        return anyway, None
 
     # -- one for each part ------------------------------------------------------------------------
 
@@ -183,7 +198,7 @@ class Hand:
         """The container's first process, or the agent server below it."""
         client = self._instance.dockerd.client()
         try:
-            name = f"opencode-user-{task.person.person.id}-chaos"
+            name = f"opencode-user-{task.member.person.id}-chaos"
             first = psutil.Process(client.containers.get(name).attrs["State"]["Pid"])
             target = (
                 first
@@ -208,3 +223,9 @@ class Hand:
 
         self._mending.add(asyncio.create_task(mend()))
         return True
+
+
+def _touched(fault: Fault, task: Task, tasks: Sequence[Task]) -> list[Task]:
+    """Whom it may matter to: a container is its member's alone, everything else is everybody's."""
+    own = fault.part in ("container", "agent")
+    return [one for one in tasks if one.member is task.member or not own]

@@ -1,7 +1,6 @@
 """What was tried and what happened, as the table of the README."""
 
-from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections import defaultdict
 from dataclasses import dataclass, field
 
 from tests.chaos.faults import Strike
@@ -14,24 +13,32 @@ class Results:
     """Of each run that came to its right end."""
 
 
+NAMES = {
+    "worker": "engine worker (`kill -9`)",
+    "postgres": "PostgreSQL (`kill -9`)",
+    "web": "web server (`kill -9`)",
+    "dockerd": "`dockerd` (`kill -9`), with live-restore",
+    "dockerd_alone": "`dockerd` (`kill -9`), without: it stops the containers",
+    "container": "a user's container (its first process)",
+    "agent": "the agent server inside it",
+    "remote": "the git remote, cut off for up to 3 s",
+    "github": "GitHub's API, cut off for up to 3 s",
+}
+
+
 def table(results: Results) -> str:
     """A row for each part: how often it was hurt, at which moments, and how the runs under way then ended."""
     rows: dict[str, list[Strike]] = defaultdict(list)
     for strike in results.strikes:
         rows[strike.fault.part].append(strike)
-    lines = ["| hurt | times | when | runs under way | done at once | done after a further attempt |"]
-    lines.append("|---|---|---|---|---|---|")
-    for part, hits in sorted(rows.items(), key=lambda row: -len(row[1])):
-        runs = [run for strike in hits for run in strike.runs]
-        once = sum(results.attempts.get(run) == 1 for run in runs)
-        again = sum(results.attempts.get(run, 0) > 1 for run in runs)
-        cells = (part, len(hits), _moments(hits), len(runs), once, again)
-        lines.append(f"| {' | '.join(map(str, cells))} |")
-    return "\n".join([*lines, f"\n{len(results.strikes)} faults, {len(results.attempts)} runs done."])
-
-
-def _moments(strikes: Sequence[Strike]) -> str:
-    counted = Counter(str(strike.fault.moment) for strike in strikes)
-    return ", ".join(
-        f"{moment} x{times}" if times > 1 else moment for moment, times in sorted(counted.items())
-    )
+    lines = ["| hurt | times | at step boundaries | at random | runs met | done | of these after a retry |"]
+    lines.append("|---|--:|--:|--:|--:|--:|--:|")
+    for part, name in NAMES.items():
+        if hits := rows.get(part):
+            ends = [results.attempts.get(run, 0) for strike in hits for run in strike.runs]
+            boundaries = [str(strike.fault.moment) for strike in hits if strike.fault.moment.step]
+            where = f"{len(boundaries)} ({len(set(boundaries))} different)" if boundaries else "0"
+            done, again = sum(end > 0 for end in ends), sum(end > 1 for end in ends)
+            cells = (name, len(hits), where, len(hits) - len(boundaries), len(ends), done, again)
+            lines.append(f"| {' | '.join(map(str, cells))} |")
+    return "\n".join([*lines, f"\n{len(results.strikes)} faults, {len(results.attempts)} runs, all done."])

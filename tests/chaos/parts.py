@@ -91,6 +91,7 @@ class Dockerd:
 
     def start(self) -> None:
         self._forget_the_dead()
+        unique = self.root.parent.name
         argv: list[str | Path] = [
             shutil.which("dockerd", path="/usr/sbin:/usr/bin:/sbin:" + os.environ["PATH"]) or "dockerd",
             *("--host", self.host, "--data-root", self.root / "data", "--exec-root", self.root / "exec"),
@@ -100,9 +101,9 @@ class Dockerd:
             *("--host-gateway-ip", f"{self._net}.1"),
             *(
                 "--containerd-namespace",
-                self.root.name,
+                unique,
                 "--containerd-plugins-namespace",
-                f"{self.root.name}p",
+                f"{unique}-plugins",
             ),
             *(["--live-restore"] if self.live_restore else []),
         ]

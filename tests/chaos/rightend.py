@@ -12,7 +12,7 @@ from docker.errors import APIError
 
 from engine.agents.demo_model import text_of
 from tests.chaos.crowd import SAYS, TURNS, Task
-from tests.chaos.faults import MILD
+from tests.chaos.faults import SESSION
 from tests.chaos.instance import Instance
 from tests.support.gitserver import TOKEN
 
@@ -50,17 +50,18 @@ async def wrong(instance: Instance, task: Task) -> tuple[list[str], int]:
     if card != "done":
         found.append(f"the card says {card}")
     found += _outcome(instance, task, branch, number)
-    found += await _log(instance, task, last, attempt)
+    # Where its session was hurt, the agent may have had the task twice.
+    once = attempt == 1 or not set(task.hits) & set(SESSION)
+    found += await _log(instance, task, last, once)
     asked = requests(instance, task)
-    # A run that was given to the agent once has its turns, each once; a further attempt has more.
-    if asked != TURNS and (attempt == 1 or set(task.hits) <= set(MILD)):
+    if asked != TURNS and once:
         found.append(f"the model was asked {asked} times for {TURNS} turns")
     return found, attempt
 
 
 def _outcome(instance: Instance, task: Task, branch: str, number: int) -> list[str]:
     """One branch with one commit of the right content, and one pull request."""
-    found, repo = [], task.person.repo
+    found, repo = [], task.member.repo
     branches = repo.branches()
     own = [name for name in branches if task.id in name]
     if own != [f"openlinear/{task.id}"] or branch not in branches:
@@ -77,7 +78,7 @@ def _outcome(instance: Instance, task: Task, branch: str, number: int) -> list[s
     return found
 
 
-async def _log(instance: Instance, task: Task, last: int, attempt: int) -> list[str]:
+async def _log(instance: Instance, task: Task, last: int, once: bool) -> list[str]:
     found = []
     rows = await instance.books.rows(
         "SELECT seq, kind, part, state, message FROM run_events WHERE run_id = %s ORDER BY seq", task.run
@@ -87,7 +88,7 @@ async def _log(instance: Instance, task: Task, last: int, attempt: int) -> list[
     if doubled := [name for name, count in Counter(row[2:4] for row in rows).items() if count > 1]:
         found.append(f"written twice: {doubled}")
     said = "".join(row[4] for row in rows if row[1] == "text")
-    if attempt == 1 and said != "".join(SAYS):
+    if once and said != "".join(SAYS):
         found.append(f"the agent's words: {said!r}")
     if [row[2] for row in rows].count("ended") != 1:
         found.append("the log does not end once")
