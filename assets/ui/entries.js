@@ -91,6 +91,10 @@ export function conversation(entries) {
       call.ms = entry.details?.durationMs;
       if (known) Object.assign(known, call, { time: known.time });
       else blocks.push(remember(call));
+    } else if (entry.part.startsWith("attempt:") && entry.details?.attempt) {
+      const { attempt, waitSeconds, error } = entry.details;
+      const kind = String(entry.details.class ?? "").replace("_", " ");
+      blocks.push({ kind: "attempt", attempt, wait: waitSeconds, error, class: kind, part: entry.part, time: entry.time });
     } else if (["status", "retry", "error", "ask", "answered"].includes(entry.kind) && entry.message) {
       const level = entry.kind === "error" || entry.level === "error" ? "error" : entry.kind;
       blocks.push({ kind: "note", level, text: entry.message, part: entry.part + entry.seq, time: entry.time });
