@@ -89,7 +89,7 @@ function Block({ block }) {
       "p",
       { className: "note retry" },
       h("strong", null, `Attempt ${block.attempt}`),
-      ` after ${took(Math.round(block.wait) * 1000)} (${block.class}): ${block.error}`,
+      ` after ${block.wait < 60 ? `${Math.round(block.wait)} s` : duration(block.wait * 1000)} (${block.class}): ${block.error}`,
     );
   return h("p", { className: "note " + block.level }, block.text);
 }
