@@ -210,14 +210,21 @@ async def retry(hold: Hold, failed: str, end: End, attempt: int) -> float | None
         if run.attempt < attempt:
             of = attempts(end["kind"], most)
             message = f"Attempt {attempt} of {of} in {wait:.0f} s: {end['reason']}"
-            details = {"attempt": attempt, "attempts": of, "error": end["reason"], "class": end["kind"]}
-            details["waitSeconds"] = wait
+            details = {"attempt": attempt, "attempts": of, "class": end["kind"], "waitSeconds": wait}
+            details["error"] = end["reason"]
             entry = Entry("status", f"attempt:{attempt}", message=message, level="warning", details=details)
             again = {"session_id": None} if failed == "converse" else {}
             await append(session, run, [entry], attempt=attempt, attempts=of, message=message, **again)
     if failed == "converse" and here.settings.run_retry_from == "start":
         await _start_over(here, run, recorder)
     return wait
+
+
+async def _start_over(here: World, run: Run, recorder: Recorder) -> None:
+    """The workspace as it was before the agent came."""
+    box = await lease(here, run, recorder)
+    await workspace.remove(here.sandbox, box, run.id, project_id=run.project_id)
+    await _lay_out(here, run, box)
 
 
 def _part(name: str, work: Callable[..., Awaitable[None]]) -> Callable[..., Coroutine[Any, Any, None]]:

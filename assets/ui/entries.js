@@ -92,9 +92,9 @@ export function conversation(entries) {
       if (known) Object.assign(known, call, { time: known.time });
       else blocks.push(remember(call));
     } else if (entry.part.startsWith("attempt:") && entry.details?.attempt) {
-      const { attempt, waitSeconds, error } = entry.details;
+      const { attempt, attempts, waitSeconds, error } = entry.details;
       const kind = String(entry.details.class ?? "").replace("_", " ");
-      blocks.push({ kind: "attempt", attempt, wait: waitSeconds, error, class: kind, part: entry.part, time: entry.time });
+      blocks.push({ kind: "attempt", attempt, attempts, wait: waitSeconds, error, class: kind, part: entry.part, time: entry.time });
     } else if (["status", "retry", "error", "ask", "answered"].includes(entry.kind) && entry.message) {
       const level = entry.kind === "error" || entry.level === "error" ? "error" : entry.kind;
       const wait = entry.kind === "retry" ? entry.details?.waitSeconds : 0;

@@ -88,7 +88,7 @@ function Block({ block }) {
     return h(
       "p",
       { className: "note retry" },
-      h("strong", null, `Attempt ${block.attempt}`),
+      h("strong", null, `Attempt ${block.attempt} of ${block.attempts}`),
       ` after ${block.wait < 60 ? `${Math.round(block.wait)} s` : duration(block.wait * 1000)} (${block.class}): ${block.error}`,
     );
   return h("p", { className: "note " + block.level }, block.text);

@@ -108,6 +108,7 @@ class Execution(Shape):
     created_at: datetime
     error_kind: str | None
     attempt: int
+    attempts: int
     limits: Limits
 
 

@@ -131,7 +131,7 @@ def run_of(run: ExecutionView) -> Run:
         removed=short(run.deletions) if run.files_changed else "",
         cost=f"${run.cost:.2f}" if run.cost >= 0.005 else "",
         attempt=run.attempt if run.attempt > 1 else 0,
-        attempts=max(run.attempt, run.limits.attempts or 0) if run.attempt > 1 else 0,
+        attempts=run.attempts if run.attempt > 1 else 0,
         over=run.error_kind == "budget",
         started=milliseconds(run.started_at or run.created_at),
         ended=milliseconds(run.ended_at),

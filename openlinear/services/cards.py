@@ -93,7 +93,7 @@ _SAME = (
     *("status", "progress", "message", "error", "outcome", "user_id", "model", "branch"),
     *("pr_url", "pr_number", "additions", "deletions", "files_changed"),
     *("tokens_in", "tokens_out", "cost", "started_at", "ended_at", "created_at"),
-    *("error_kind", "attempt"),
+    *("error_kind", "attempt", "attempts"),
 )
 
 

@@ -87,6 +87,8 @@ class ExecutionView:
     error_kind: str | None = None
     """The class of what failed (`engine.errors.Class`); `budget` where it reached a limit."""
     attempt: int = 1
+    attempts: int = 1
+    """Of how many at most; both are 1 until something failed that is tried again."""
     limits: Limits = field(default_factory=Limits)
     """What it may cost, as the engine keeps to it."""
 

@@ -49,15 +49,21 @@ async def test_an_attempt_shows_as_it_begins_and_a_spent_budget_says_where_to_ra
     card = column(page, "in_progress").first
     await expect(card.locator(".attempt")).to_have_count(0)
 
-    details = {"attempt": 2, "error": "The model is away.", "class": "rate_limit", "waitSeconds": 30.0}
+    details = {
+        "attempt": 2,
+        "attempts": 5,
+        "error": "The model is away.",
+        "class": "rate_limit",
+        "waitSeconds": 30.0,
+    }
     again = Entry("status", "attempt:2", message="Attempt 2 follows", level="warning", details=details)
-    await scribe.write(run_id, again, attempt=2, status="executing", message="Attempt 2 follows")
+    await scribe.write(run_id, again, attempt=2, attempts=5, status="executing", message="Attempt 2 follows")
     await expect(card.locator(".attempt")).to_have_text("Attempt 2 of 5")
     await card.locator(".card-link").click()
     panel = page.get_by_role("complementary", name="Task")
     await expect(panel.locator(".attempt")).to_have_text("Attempt 2 of 5")
     await expect(panel.locator(".note.retry")).to_have_text(
-        "Attempt 2 after 30 s (rate limit): The model is away."
+        "Attempt 2 of 5 after 30 s (rate limit): The model is away."
     )
 
     reason = "The run reached its limit of 100 tokens and was stopped. What it did so far is on its branch."

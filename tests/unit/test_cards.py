@@ -6,7 +6,6 @@ from uuid import UUID
 
 import pytest
 
-from engine.limits import Limits
 from openlinear.components.cards import card_of, clip, initials, plain, progress_of, short, short_date
 from openlinear.live import LiveState
 from openlinear.services.views import ExecutionView, LabelView, TaskView
@@ -88,8 +87,7 @@ def test_a_run_has_one_colour(status: str, state: str) -> None:
 
 
 def test_a_second_attempt_shows_and_a_first_does_not() -> None:
-    limits = Limits(attempts=5)
-    first, second = (card_of(task(run(attempt=attempt, limits=limits))).run for attempt in (1, 2))
+    first, second = (card_of(task(run(attempt=attempt, attempts=5))).run for attempt in (1, 2))
     assert (first.attempt, first.attempts) == (0, 0)
     assert (second.attempt, second.attempts) == (2, 5)
 
@@ -125,7 +123,7 @@ def test_the_largest_card_fits_one_small_frame(letter: str) -> None:
         ended_at=NOW,
         error_kind="budget",
         attempt=99,
-        limits=Limits(attempts=100),
+        attempts=100,
     )
     labels = tuple(LabelView(ID, long, "violet") for _ in range(9))
     card = card_of(task(ended, title=long, labels=labels, created_by=long, due_date=date(2026, 11, 24)))
