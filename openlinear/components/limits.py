@@ -30,10 +30,12 @@ class Bound:
 
 def bounds_of(own: Limits, above: Limits) -> list[Bound]:
     """The fields for these limits, under those that hold anyway."""
-    return [
-        Bound(name, label, _text(name, getattr(own, name)), _text(name, getattr(above, name)) or "No limit")
-        for name, label in KINDS
-    ]
+    bounds = []
+    for name, label in KINDS:
+        most = _text(name, getattr(above, name))
+        value = _text(name, getattr(own, name))
+        bounds.append(Bound(name, label, value, f"At most {most}" if most else "No limit"))
+    return bounds
 
 
 def amount(name: str, text: str) -> float | None:

@@ -204,12 +204,10 @@ class PanelState(Personal, rx.State):
             await self._change(task_id, {"limits": {name: amount(name, text)}})
 
     @rx.event
-    async def raise_limit(self) -> AsyncIterator[Any]:
+    async def raise_limit(self) -> None:
         """Show the limits, at the one that ended the run."""
         self.tab = "conversation"
         self.raising += 1
-        yield
-        yield rx.set_focus("limit-" + self.reached)
 
     async def _change(self, task_id: str, patch: tasks.TaskPatch) -> None:
         async with self._acting() as (session, actor):
@@ -241,6 +239,7 @@ class PanelState(Personal, rx.State):
     @rx.event
     async def show_tab(self, tab: str) -> None:
         self.tab = tab
+        self.raising = 0
 
     def _clear(self) -> None:
         owner = self._owner

@@ -12,11 +12,11 @@ def test_a_field_shows_its_limit_or_what_applies_without_it() -> None:
     above = Limits(wall_seconds=1800, idle_seconds=300, attempts=5)
     shown = {bound.name: (bound.value, bound.applies) for bound in bounds_of(own, above)}
     assert shown == {
-        "wall_seconds": ("1.5", "30"),
-        "idle_seconds": ("", "5"),
+        "wall_seconds": ("1.5", "At most 30"),
+        "idle_seconds": ("", "At most 5"),
         "tokens": ("", "No limit"),
         "dollars": ("0.50", "No limit"),
-        "attempts": ("", "5"),
+        "attempts": ("", "At most 5"),
     }
 
 
