@@ -97,6 +97,7 @@ class RunView:
     tokens_out: int
     cost: float
     attempt: int
+    attempts: int
     limits: dict[str, Any]
     last_seq: int
 

@@ -27,13 +27,15 @@ Class = Literal[
 class RunError(Exception):
     """A run cannot go on. `reason` is one or two plain sentences: what happened, and the cure.
 
-    It never holds a secret: callers scrub what they quote.
+    It never holds a secret: callers scrub what they quote. `wait` is how many seconds the other side
+    asks to be left alone, where it said so.
     """
 
-    def __init__(self, reason: str, kind: Class = "internal") -> None:
+    def __init__(self, reason: str, kind: Class = "internal", *, wait: float | None = None) -> None:
         super().__init__(reason)
         self.reason = reason
         self.kind: Class = kind
+        self.wait = wait
 
 
 class Cancelled(Exception):

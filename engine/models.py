@@ -83,6 +83,8 @@ class Run(SQLModel, table=True):
     """`pull_request`, `pushed`, `no_changes`; None unless done."""
     attempt: int = 1
     """The how-manieth time the agent is set to it."""
+    attempts: int = 1
+    """Of how many at most, by what failed last (`engine.retries`)."""
 
     owner: str | None = None
     """The worker process that carries it on, by its id in `workers`."""

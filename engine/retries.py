@@ -35,15 +35,23 @@ TABLE: dict[Class, Policy] = {
 disk, a spent budget, a remote that does not want the push."""
 
 
+LONGEST_ASKED = 3600.0
+"""Whoever asks to be left alone for longer than this is not waited for: a person should know."""
+
+
 def attempts(kind: str | None, most: int) -> int:
     """How often in all a run may be tried that fails in this way, and at most `most` times."""
     policy = TABLE.get(kind)  # type: ignore[call-overload]
     return min(most, policy.retries + 1) if policy else 1
 
 
-def wait_before(kind: str | None, attempt: int, most: int) -> float | None:
-    """Seconds until `attempt` of at most `most` may follow a failure of this kind; None for never."""
-    if attempt > attempts(kind, most):
+def wait_before(kind: str | None, attempt: int, most: int, asked: float | None = None) -> float | None:
+    """Seconds until `attempt` of at most `most` may follow a failure of this kind; None for never.
+
+    `asked` is what the other side wants to be waited; the longer of it and the table's counts.
+    """
+    asked = asked or 0.0
+    if attempt > attempts(kind, most) or asked > LONGEST_ASKED:
         return None
     policy: Policy = TABLE[kind]  # type: ignore[index]
-    return policy.wait_before(attempt)
+    return max(policy.wait_before(attempt), asked)

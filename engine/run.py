@@ -204,15 +204,17 @@ async def retry(hold: Hold, failed: str, end: End, attempt: int) -> float | None
     recorder = Recorder(here.database, hold)
     async with recorder.transaction() as (session, run):
         most = Limits.of(run.limits, here.settings).attempts or here.settings.run_attempts
-        wait = wait_before(end["kind"], attempt, most)
+        wait = wait_before(end["kind"], attempt, most, end.get("wait"))
         if wait is None or run.cancel_requested_at is not None:
             return None
         if run.attempt < attempt:
-            message = f"Attempt {attempt} of {attempts(end['kind'], most)} in {wait:.0f} s: {end['reason']}"
-            details = {"attempt": attempt, "error": end["reason"], "class": end["kind"], "waitSeconds": wait}
+            of = attempts(end["kind"], most)
+            message = f"Attempt {attempt} of {of} in {wait:.0f} s: {end['reason']}"
+            details = {"attempt": attempt, "attempts": of, "class": end["kind"], "waitSeconds": wait}
+            details["error"] = end["reason"]
             entry = Entry("status", f"attempt:{attempt}", message=message, level="warning", details=details)
             again = {"session_id": None} if failed == "converse" else {}
-            await append(session, run, [entry], attempt=attempt, message=message, **again)
+            await append(session, run, [entry], attempt=attempt, attempts=of, message=message, **again)
     if failed == "converse" and here.settings.run_retry_from == "start":
         await _start_over(here, run, recorder)
     return wait

@@ -81,6 +81,7 @@ class _Turn:
         self._tools: set[str] = set()
         self._asks: set[str] = set()
         self._limits = Limits.of(run.limits, world.settings)
+        self._idle = self._limits.idle_seconds or world.settings.run_idle_seconds
         self._retry: AgentEvent | None = None
         """What the model said when it last refused, while the agent waits to ask it again."""
         self._events = 0
@@ -140,7 +141,9 @@ class _Turn:
                 raise over
 
     def _count_retries(self, event: AgentEvent) -> None:
-        """The agent backs off without end by itself: after a few tries in a row a person should know."""
+        """The agent backs off without end by itself: after a few tries in a row, or where the wait is
+        longer than an agent may be silent, this attempt is over.
+        """
         limit = self._world.settings.model_retry_limit
         if event.kind != "alive":
             self._retry = event if event.kind == "retry" else None
@@ -149,7 +152,10 @@ class _Turn:
                 f"The model did not answer after {limit} retries: {event.text} Retry the task later, "
                 "or choose another model.",
                 event.details.get("class", "overload"),
+                wait=event.details.get("waitSeconds"),
             )
+        if event.kind == "retry" and event.details.get("waitSeconds", 0) > self._idle:
+            raise self._silence()
 
     # -- asks -----------------------------------------------------------------------------------
 
@@ -210,8 +216,7 @@ class _Turn:
 
     async def watchdog(self) -> None:
         """End a run that hangs. A running tool and a waiting run are not idle; waiting is not counted."""
-        idle = self._limits.idle_seconds or self._world.settings.run_idle_seconds
-        beat = min(1.0, idle / 4)
+        beat = min(1.0, self._idle / 4)
         active, kept = self._run.active_seconds, self._run.active_seconds
         while True:
             await asyncio.sleep(beat)
@@ -222,19 +227,20 @@ class _Turn:
             if active - kept > KEEP_SECONDS:
                 await self._recorder.write([], active_seconds=active)
                 kept = active
-            if time.monotonic() - self._alive > idle and not self._tools:
-                raise self._silence(idle)
+            if time.monotonic() - self._alive > self._idle and not self._tools:
+                raise self._silence()
             if over := out_of_time(self._limits, active):
                 raise over
 
-    def _silence(self, idle: float) -> RunError:
-        """Why nothing came for so long."""
-        for_so_long = length(idle)
+    def _silence(self) -> RunError:
+        """Why nothing came for so long, or will not."""
+        for_so_long = length(self._idle)
         if self._retry is not None:
             return RunError(
                 f"The model asks to wait longer than {for_so_long}: {self._retry.text} Retry the task "
                 "later, or choose another model.",
                 self._retry.details.get("class", "overload"),
+                wait=self._retry.details.get("waitSeconds"),
             )
         return RunError(
             f"The agent gave no sign of life for {for_so_long}, so it was stopped. Retry the task; if it "

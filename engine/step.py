@@ -5,7 +5,7 @@ import errno
 import functools
 import logging
 from collections.abc import Callable, Coroutine
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 import psycopg
 import sqlalchemy.exc
@@ -23,12 +23,16 @@ log = logging.getLogger(__name__)
 
 
 class End(TypedDict):
-    """How a run ends. `reason` and `kind` for a failure, `outcome` for a success."""
+    """How a run ends. `reason` and `kind` for a failure, `outcome` for a success.
+
+    `wait` is how many seconds the other side asks to be left alone before it is asked again.
+    """
 
     status: str
     outcome: str | None
     reason: str | None
     kind: str | None
+    wait: NotRequired[float]
 
 
 def success(outcome: str) -> End:
@@ -36,7 +40,8 @@ def success(outcome: str) -> End:
 
 
 def failure(error: RunError) -> End:
-    return End(status="failed", outcome=None, reason=storable(error.reason), kind=error.kind)
+    end = End(status="failed", outcome=None, reason=storable(error.reason), kind=error.kind)
+    return end if error.wait is None else {**end, "wait": error.wait}
 
 
 def internal(place: str) -> End:

@@ -343,7 +343,8 @@ def _changes_card(item: News) -> bool:
     """Whether more than the line of a running task is different now."""
     if item.kind.startswith("task:") or item.kind == "execution:completed":
         return True
-    return item.event is not None and item.event.kind in ("ask", "answered")
+    event = item.event
+    return event is not None and (event.kind in ("ask", "answered") or event.part.startswith("attempt:"))
 
 
 def _line_of(item: News) -> dict[str, Any] | None:

@@ -91,9 +91,15 @@ export function conversation(entries) {
       call.ms = entry.details?.durationMs;
       if (known) Object.assign(known, call, { time: known.time });
       else blocks.push(remember(call));
+    } else if (entry.part.startsWith("attempt:") && entry.details?.attempt) {
+      const { attempt, attempts, waitSeconds, error } = entry.details;
+      const kind = String(entry.details.class ?? "").replace("_", " ");
+      blocks.push({ kind: "attempt", attempt, attempts, wait: waitSeconds, error, class: kind, part: entry.part, time: entry.time });
     } else if (["status", "retry", "error", "ask", "answered"].includes(entry.kind) && entry.message) {
       const level = entry.kind === "error" || entry.level === "error" ? "error" : entry.kind;
-      blocks.push({ kind: "note", level, text: entry.message, part: entry.part + entry.seq, time: entry.time });
+      const wait = entry.kind === "retry" ? entry.details?.waitSeconds : 0;
+      const text = wait ? `${entry.message} Asking again in ${Math.ceil(wait)} s.` : entry.message;
+      blocks.push({ kind: "note", level, text, part: entry.part + entry.seq, time: entry.time });
     }
   }
   return blocks;

@@ -84,6 +84,13 @@ function Block({ block }) {
   if (block.kind === "reasoning")
     return h("details", { className: "reasoning" }, h("summary", null, "Thinking"), h(Prose, { text: block.text }));
   if (block.kind === "tool") return h(Call, { call: block });
+  if (block.kind === "attempt")
+    return h(
+      "p",
+      { className: "note retry" },
+      h("strong", null, `Attempt ${block.attempt} of ${block.attempts}`),
+      ` after ${block.wait < 60 ? `${Math.round(block.wait)} s` : duration(block.wait * 1000)} (${block.class}): ${block.error}`,
+    );
   return h("p", { className: "note " + block.level }, block.text);
 }
 

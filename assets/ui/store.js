@@ -26,7 +26,8 @@ export function useLive(name) {
 
 const NO_RUN = {
   id: "", status: "", state: "", open: false, progress: 0, message: "", error: "", result: "",
-  pr: 0, url: "", additions: 0, deletions: 0, added: "", removed: "", cost: "", started: 0, ended: 0,
+  pr: 0, url: "", additions: 0, deletions: 0, added: "", removed: "", cost: "", attempt: 0, attempts: 0,
+  over: false, started: 0, ended: 0,
 };
 const NO_CARD = {
   title: "", status: "todo", order: 0, priority: "", labels: [], due: "", overdue: false,

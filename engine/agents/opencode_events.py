@@ -5,7 +5,8 @@ connection) and what the stream brings (`feed`); whatever was said before is rec
 Text is kept in buffers until `flush`, so that many small deltas become one event.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 from engine.agents.opencode_errors import ABORTED, class_of_message, failure, first_line
@@ -20,10 +21,13 @@ _TextKind = Literal["text", "reasoning"]
 
 
 class Reader:
-    """The state of reading one session. `seen` is that of `Agent.events`."""
+    """The state of reading one session. `seen` is that of `Agent.events`; `clock` gives Unix time."""
 
-    def __init__(self, session: Session, seen: Mapping[str, str]) -> None:
+    def __init__(
+        self, session: Session, seen: Mapping[str, str], clock: Callable[[], float] = time.time
+    ) -> None:
         self.session = session
+        self._clock = clock
         self.offsets = {part: int(offset) for part, offset in seen.items() if offset.isdigit()}
         self.open_asks = {part for part, state in seen.items() if state == "asked"}
         self.unsettled = False
@@ -222,10 +226,15 @@ class Reader:
         if status["type"] != "retry":
             return []
         said = first_line(str(status.get("message") or "The model did not answer"))
-        return self._retry(self._message, int(status["attempt"]), said, class_of_message(said, "overload"))
+        # When it asks again, in milliseconds: the provider's Retry-After, or the agent's own back-off.
+        wait = float(status.get("next") or 0) / 1000 - self._clock()
+        kind = class_of_message(said, "overload")
+        return self._retry(self._message, int(status["attempt"]), said, kind, wait)
 
-    def _retry(self, part: str, attempt: int, said: str, kind: str) -> list[AgentEvent]:
-        details = {"attempt": attempt, "error": said, "class": kind}
+    def _retry(self, part: str, attempt: int, said: str, kind: str, wait: float = 0.0) -> list[AgentEvent]:
+        details: dict[str, Any] = {"attempt": attempt, "error": said, "class": kind}
+        if wait > 0:
+            details["waitSeconds"] = round(wait, 1)
         return self._new(AgentEvent("retry", part, f"retry:{attempt}", said, details))
 
     def _on_error(self, error: Json) -> list[AgentEvent]:

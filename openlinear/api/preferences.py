@@ -8,7 +8,7 @@ from pydantic import Field, SecretStr, StrictInt
 
 from openlinear.api.projects import Limit
 from openlinear.api.security import Me, Session
-from openlinear.api.shapes import Items, Label, Provider, Settings, Shape, page_of
+from openlinear.api.shapes import Items, Label, LimitsChange, Provider, Settings, Shape, page_of
 from openlinear.services import labels, paging, preferences, providers
 
 router = APIRouter(prefix="/api")
@@ -30,6 +30,7 @@ class SettingsChange(Shape):
     auto_approve: bool | None = None
     stop_on_failure: bool | None = None
     conflict_behavior: str | None = None
+    limits: LimitsChange | None = None
 
 
 class Connection(Shape):
@@ -74,7 +75,8 @@ async def show_settings(session: Session, actor: Me) -> Settings:
 
 @router.patch("/settings", tags=["settings"])
 async def update_settings(body: SettingsChange, session: Session, actor: Me) -> Settings:
-    patch = preferences.SettingsPatch(**body.model_dump(exclude_none=True))  # type: ignore[typeddict-item]
+    given = body.model_dump(exclude_unset=True)
+    patch = preferences.SettingsPatch(**{name: value for name, value in given.items() if value is not None})  # type: ignore[typeddict-item]
     return Settings.model_validate(await preferences.update_settings(session, actor, patch))
 
 

@@ -8,11 +8,17 @@ from fastapi.responses import PlainTextResponse
 
 from openlinear.api.projects import Limit
 from openlinear.api.security import Me, Session
-from openlinear.api.shapes import Ask, Diff, Items, LogEntry, Shape
+from openlinear.api.shapes import Ask, Diff, Items, LimitsChange, LogEntry, Shape
 from openlinear.services import execution, paging
 
 router = APIRouter(prefix="/api/tasks/{task_id}", tags=["runs"])
 Seq = Annotated[int, Query(ge=0, le=2**31 - 1)]
+
+
+class Execute(Shape):
+    """`limits` take the place of the task's for this run alone."""
+
+    limits: LimitsChange = LimitsChange()
 
 
 class Started(Shape):
@@ -33,8 +39,9 @@ class Answer(Shape):
 
 
 @router.post("/execute", status_code=202)
-async def execute(task_id: UUID, session: Session, actor: Me) -> Started:
-    return Started(run_id=await execution.execute(session, actor, task_id))
+async def execute(task_id: UUID, session: Session, actor: Me, body: Execute | None = None) -> Started:
+    limits = body.limits.patch() if body else None
+    return Started(run_id=await execution.execute(session, actor, task_id, limits))
 
 
 @router.post("/cancel", status_code=202)

@@ -4,7 +4,7 @@ from datetime import date, datetime
 from typing import Any, Generic, TypeVar
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field, StrictFloat, StrictInt
 from pydantic.alias_generators import to_camel
 
 from openlinear.services.views import Page, TaskView
@@ -60,6 +60,31 @@ class Label(Shape):
     color: str
 
 
+class Limits(Shape):
+    """What a run may cost; null where there is no limit of this kind."""
+
+    wall_seconds: float | None = Field(None, description="How long the agent may work.")
+    idle_seconds: float | None = Field(None, description="How long it may give no sign of life.")
+    tokens: int | None = Field(None, description="In and out together.")
+    dollars: float | None = None
+    attempts: int | None = Field(None, description="How often it may be tried, the first time included.")
+
+
+class LimitsChange(Shape):
+    """Limits that are left out stay as they are; null takes one away."""
+
+    model_config = ConfigDict(**Shape.model_config, extra="forbid")
+
+    wall_seconds: StrictFloat | None = None
+    idle_seconds: StrictFloat | None = None
+    tokens: StrictInt | None = None
+    dollars: StrictFloat | None = None
+    attempts: StrictInt | None = None
+
+    def patch(self) -> dict[str, float | None]:
+        return self.model_dump(exclude_unset=True)
+
+
 class Execution(Shape):
     run_id: UUID
     status: str
@@ -81,6 +106,10 @@ class Execution(Shape):
     started_at: datetime | None
     ended_at: datetime | None
     created_at: datetime
+    error_kind: str | None
+    attempt: int
+    attempts: int
+    limits: Limits
 
 
 class Task(Shape):
@@ -108,6 +137,7 @@ class Task(Shape):
     pr_url: str | None = None
     pr_number: int | None = None
     execution: Execution | None = None
+    limits: Limits
 
     @classmethod
     def of(cls, view: TaskView) -> "Task":
@@ -174,6 +204,7 @@ class Settings(Shape):
     auto_approve: bool
     stop_on_failure: bool
     conflict_behavior: str
+    limits: Limits
 
 
 class Provider(Shape):

@@ -9,7 +9,7 @@ from pydantic import Field, FiniteFloat
 
 from openlinear.api.projects import Limit
 from openlinear.api.security import Me, Session
-from openlinear.api.shapes import Items, Shape, Task
+from openlinear.api.shapes import Items, LimitsChange, Shape, Task
 from openlinear.services import paging, tasks
 
 router = APIRouter(prefix="/api/tasks", tags=["tasks"])
@@ -24,6 +24,7 @@ class NewTask(Shape):
     due_date: date | None = None
     agent: str = "opencode"
     model: str = Field("", description="`providerId/modelId`; empty for the default.")
+    limits: LimitsChange = Field(LimitsChange(), description="What each of its runs may cost.")
 
 
 class TaskChange(Shape):
@@ -39,6 +40,7 @@ class TaskChange(Shape):
     status: str | None = None
     order: FiniteFloat | None = None
     archived: bool | None = None
+    limits: LimitsChange | None = None
 
 
 CLEARED = ("priority", "due_date")

@@ -26,6 +26,7 @@ def task_card(
         rx.el.div(
             rx.el.span(card.identifier, class_name="id mono"),
             _priority(card.priority),
+            attempt(run),
             rx.el.span(
                 rx.cond(
                     run.id != "",
@@ -57,7 +58,7 @@ def task_card(
                 class_name="card-meta",
             ),
         ),
-        _after(card, execute),
+        _after(card, execute, href),
         rx.el.div(
             rx.cond(
                 run.open,
@@ -123,7 +124,7 @@ def _label(label: rx.Var[Label]) -> rx.Component:
     return rx.el.span(rx.el.i(class_name="dot-" + label.color), label.name, class_name="label")
 
 
-def _after(card: rx.Var[Card], execute: Any) -> rx.Component:
+def _after(card: rx.Var[Card], execute: Any, href: rx.Var[str]) -> rx.Component:
     """The line of the run: what it does now, or what came of it."""
     run = card.run
     return rx.cond(
@@ -139,7 +140,12 @@ def _after(card: rx.Var[Card], execute: Any) -> rx.Component:
                 "failed",
                 rx.el.div(
                     rx.el.span(run.error, class_name="line failed", title=run.error),
-                    rx.el.button("Retry", class_name="retry", on_click=execute(card.id), type="button"),
+                    changes(run),
+                    rx.cond(
+                        run.over,
+                        ui.link("Raise the limit", href=href, class_name="retry"),
+                        rx.el.button("Retry", class_name="retry", on_click=execute(card.id), type="button"),
+                    ),
                     class_name="card-run",
                 ),
             ),
@@ -167,15 +173,31 @@ def result(run: rx.Var[Any]) -> list[rx.Component]:
                 ui.icon("check", 14), rx.cond(run.result != "", run.result, "Done"), class_name="state done"
             ),
         ),
-        rx.cond(
-            run.added != "",
-            rx.el.span(
-                rx.el.span("+" + run.added, class_name="add"),
-                " ",
-                rx.el.span(MINUS + run.removed, class_name="del"),
-                class_name="num",
-                title=f"{run.additions} lines added, {run.deletions} removed",
-            ),
-        ),
-        rx.cond(run.cost != "", rx.el.span(run.cost, class_name="num", title="Cost of the model's tokens")),
+        changes(run),
+        cost(run),
     ]
+
+
+def changes(run: rx.Var[Any]) -> rx.Component:
+    return rx.cond(
+        run.added != "",
+        rx.el.span(
+            rx.el.span("+" + run.added, class_name="add"),
+            " ",
+            rx.el.span(MINUS + run.removed, class_name="del"),
+            class_name="num",
+            title=f"{run.additions} lines added, {run.deletions} removed",
+        ),
+    )
+
+
+def cost(run: rx.Var[Any]) -> rx.Component:
+    return rx.cond(run.cost != "", rx.el.span(run.cost, class_name="num", title="Cost of the model's tokens"))
+
+
+def attempt(run: rx.Var[Any]) -> rx.Component:
+    """`Attempt 2 of 5`, from the second on."""
+    return rx.cond(
+        run.attempt > 1,
+        rx.el.span(f"Attempt {run.attempt} of {run.attempts}", class_name="num attempt"),
+    )

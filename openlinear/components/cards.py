@@ -50,6 +50,11 @@ class Run:
     removed: str = ""
     """The same, short: `1.2k`. Empty where nothing changed."""
     cost: str = ""
+    attempt: int = 0
+    attempts: int = 0
+    """The how-manieth of how many, from the second on; else 0."""
+    over: bool = False
+    """Whether it reached a limit of time or money."""
     started: int = 0
     ended: int = 0
 
@@ -125,6 +130,9 @@ def run_of(run: ExecutionView) -> Run:
         added=short(run.additions) if run.files_changed else "",
         removed=short(run.deletions) if run.files_changed else "",
         cost=f"${run.cost:.2f}" if run.cost >= 0.005 else "",
+        attempt=run.attempt if run.attempt > 1 else 0,
+        attempts=run.attempts if run.attempt > 1 else 0,
+        over=run.error_kind == "budget",
         started=milliseconds(run.started_at or run.created_at),
         ended=milliseconds(run.ended_at),
     )

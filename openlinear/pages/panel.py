@@ -5,8 +5,9 @@ from typing import Any
 import reflex as rx
 
 from openlinear.components import ui
-from openlinear.components.card import result
+from openlinear.components.card import attempt, changes, cost, result
 from openlinear.components.cards import Card
+from openlinear.components.limits import limit_fields
 from openlinear.live import LiveState, LogState
 from openlinear.pages.task import Ask, PanelState
 
@@ -157,13 +158,27 @@ def _facts(run: rx.Var[Any]) -> rx.Component:
                     ),
                     class_name="fact",
                 ),
-                rx.cond(run.state == "done", rx.fragment(*result(run))),
+                rx.cond(
+                    run.state == "done",
+                    rx.fragment(*result(run)),
+                    rx.cond(~run.open, rx.fragment(changes(run), cost(run))),
+                ),
+                attempt(run),
                 class_name="panel-facts",
             ),
         ),
         rx.cond(
             (PanelState.error != "") & (run.state == "failed"),
-            rx.el.p(PanelState.error, class_name="error-line", margin_top="8px", role="alert"),
+            rx.el.div(
+                rx.el.p(PanelState.error, class_name="error-line", role="alert"),
+                rx.cond(
+                    PanelState.reached != "",
+                    rx.el.button(
+                        "Raise the limit", class_name="btn", type="button", on_click=PanelState.raise_limit
+                    ),
+                ),
+                class_name="ended",
+            ),
         ),
     )
 
@@ -288,7 +303,30 @@ def _details() -> rx.Component:
             ),
             class_name="labels",
         ),
+        _limits(),
         class_name="details",
+    )
+
+
+def _limits() -> rx.Component:
+    """Folded, unless a limit has just ended the run."""
+    to_reached = f"document.getElementById('limit-{PanelState.reached}')?.focus()"
+    unfolded = (PanelState.raising > 0) | (PanelState.reached != "")
+    return rx.el.details(
+        rx.el.summary("Limits"),
+        rx.cond(PanelState.raising > 0, rx.el.span(on_mount=rx.call_script(to_reached))),
+        limit_fields(
+            PanelState.bounds, lambda name, text: PanelState.set_limit(PanelState.task_id, name, text)
+        ),
+        rx.el.p(
+            "They hold for each run of this task. Nothing goes above your own limits under ",
+            ui.link("Settings", href="/settings"),
+            ".",
+            class_name="meta",
+        ),
+        open=unfolded,
+        key=f"limits:{PanelState.task_id}:{PanelState.raising}",
+        class_name="limits",
     )
 
 

@@ -7,9 +7,10 @@ import reflex as rx
 
 from openlinear.components import shell, ui
 from openlinear.components.acting import Personal
+from openlinear.components.limits import Bound, amount, bounds_of, limit_fields
 from openlinear.components.notice import NoticeState, notice
 from openlinear.live import LiveState
-from openlinear.services import preferences, providers
+from openlinear.services import limits, preferences, providers
 from openlinear.services.errors import ServiceError
 
 OTHER = "other"
@@ -28,6 +29,8 @@ class SettingsState(Personal, rx.State):
     auto_approve: bool = False
     stop_on_failure: bool = False
     conflict: str = "skip"
+    bounds: list[Bound] = []
+    bounds_error: str = ""
     connected: list[Provider] = []
     choices: list[Provider] = []
     choice: str = ""
@@ -42,6 +45,7 @@ class SettingsState(Personal, rx.State):
         async with self._acting() as (session, actor):
             chosen = await preferences.get_settings(session, actor)
             known = await providers.list_providers(session, actor)
+        self.bounds = bounds_of(chosen.limits, limits.in_force({}))
         self.parallel, self.batch = chosen.parallel_limit, chosen.max_batch_size
         self.auto_approve, self.stop_on_failure = chosen.auto_approve, chosen.stop_on_failure
         self.conflict = chosen.conflict_behavior
@@ -64,6 +68,20 @@ class SettingsState(Personal, rx.State):
     @rx.event
     async def set_conflict(self, behavior: str) -> None:
         await self._save({"conflict_behavior": behavior})
+
+    @rx.event
+    async def set_limit(self, name: str, text: str) -> None:
+        """A field of the limits was left; most often nothing was changed in it."""
+        self.bounds_error = ""
+        if any((one.name, one.value) == (name, text) for one in self.bounds):
+            return
+        try:
+            async with self._acting() as (session, actor):
+                await preferences.update_settings(session, actor, {"limits": {name: amount(name, text)}})
+        except ServiceError as error:
+            self.bounds_error = str(error)
+        else:
+            await self._read()
 
     async def _save(self, patch: dict[str, Any]) -> None:
         """What the browser names is checked against the settings there are."""
@@ -113,7 +131,7 @@ def settings_page() -> rx.Component:
     return shell.shell(
         rx.el.header(shell.unfold_button(), rx.el.h1("Settings"), class_name="topbar"),
         shell.banners(LiveState.get_full_name(), SettingsState.load),
-        rx.el.main(_models(), _execution(), _look(), class_name="content"),
+        rx.el.main(_models(), _execution(), _limits(), _look(), class_name="content"),
         notice(NoticeState.close),
         current="settings",
     )
@@ -228,6 +246,22 @@ def _execution() -> rx.Component:
         ),
         rx.cond(
             SettingsState.error != "", rx.el.p(SettingsState.error, class_name="error-line", role="alert")
+        ),
+    )
+
+
+def _limits() -> rx.Component:
+    return rx.el.section(
+        rx.el.h2("Limits of a run"),
+        rx.el.p(
+            "They hold for every task you execute. A run that reaches one is stopped, and what it did so "
+            "far goes to its branch.",
+            class_name="meta",
+        ),
+        limit_fields(SettingsState.bounds, SettingsState.set_limit),
+        rx.cond(
+            SettingsState.bounds_error != "",
+            rx.el.p(SettingsState.bounds_error, class_name="error-line", role="alert"),
         ),
     )
 

@@ -8,12 +8,14 @@ from typing import Any
 
 import reflex as rx
 
+from engine.limits import Limits
 from openlinear.components.acting import Personal, an_id
 from openlinear.components.cards import Card, card_of
+from openlinear.components.limits import Bound, amount, bounds_of, reached
 from openlinear.live import entry_of
-from openlinear.services import execution, feed, labels, projects, providers, tasks
+from openlinear.services import execution, feed, labels, limits, projects, providers, tasks
 from openlinear.services.errors import NotFound
-from openlinear.services.views import AskView, TaskView
+from openlinear.services.views import AskView, ExecutionView, TaskView
 
 PAGE = 200
 COLORS = ("blue", "green", "amber", "violet", "red", "slate")
@@ -69,6 +71,11 @@ class PanelState(Personal, rx.State):
     """As a date field has it: `2026-11-22`, or empty."""
     branch: str = ""
     error: str = ""
+    bounds: list[Bound] = []
+    reached: str = ""
+    """Which limit ended the run, where one did."""
+    raising: int = 0
+    """Grows whenever somebody wants to see the limits."""
     tags: list[Tag] = []
     models: list[str] = []
     default_model: str = ""
@@ -78,6 +85,7 @@ class PanelState(Personal, rx.State):
     patch: str = ""
     tab: str = "conversation"
     missing: bool = False
+    _above: Limits = Limits()
 
     @rx.event
     async def open(self) -> AsyncIterator[None]:
@@ -110,6 +118,7 @@ class PanelState(Personal, rx.State):
                 demo = (await projects.get_project(session, actor, task.project_id)).demo
                 self.models = await providers.model_choices(session, actor, demo=demo)
                 self.default_model = await providers.default_model(session, actor, demo=demo)
+                self._above = await limits.above_tasks(session, actor)
                 self.asks = [_ask(ask) for ask in await execution.asks(session, actor, ident)]
                 self.patch = (await execution.diff(session, actor, ident)).patch
                 self._show(task, seen)
@@ -188,6 +197,18 @@ class PanelState(Personal, rx.State):
         self.tags = [*self.tags, Tag(str(label.id), label.name, label.color, False)]
         await self._change(task_id, {"labels": [*(str(one.id) for one in task.labels), str(label.id)]})
 
+    @rx.event
+    async def set_limit(self, task_id: str, name: str, text: str) -> None:
+        """A field of the limits was left; most often nothing was changed in it."""
+        if all((one.name, one.value) != (name, text) for one in self.bounds):
+            await self._change(task_id, {"limits": {name: amount(name, text)}})
+
+    @rx.event
+    async def raise_limit(self) -> None:
+        """Show the limits, at the one that ended the run."""
+        self.tab = "conversation"
+        self.raising += 1
+
     async def _change(self, task_id: str, patch: tasks.TaskPatch) -> None:
         async with self._acting() as (session, actor):
             task = await tasks.update_task(session, actor, an_id(task_id), patch)
@@ -218,6 +239,7 @@ class PanelState(Personal, rx.State):
     @rx.event
     async def show_tab(self, tab: str) -> None:
         self.tab = tab
+        self.raising = 0
 
     def _clear(self) -> None:
         owner = self._owner
@@ -229,9 +251,16 @@ class PanelState(Personal, rx.State):
         self.card, self.news = card_of(task), seen
         self.title, self.description, self.model = task.title, task.description, task.model
         self.due = task.due_date.isoformat() if task.due_date else ""
+        self.bounds = bounds_of(task.limits, self._above)
+        self.reached = _reached(run) if run else ""
         self.run_id = str(run.run_id) if run else ""
         self.branch = run.branch if run else ""
         self.error = (run.error or "") if run else ""
+
+
+def _reached(run: ExecutionView) -> str:
+    over = run.error_kind == "budget"
+    return reached(run.limits, run.tokens_in + run.tokens_out, run.cost) if over else ""
 
 
 def _ask(ask: AskView) -> Ask:

@@ -9,8 +9,10 @@ from sqlmodel import col
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from engine.client import RunView
+from engine.limits import Limits
 from openlinear.engine_client import engine_client
 from openlinear.models import Label, Project, Task, TaskLabel, User
+from openlinear.services.limits import in_force
 from openlinear.services.views import ExecutionView, LabelView, TaskView
 
 SEQ_BITS = 24
@@ -44,6 +46,7 @@ async def task_views(
             updated_at=task.updated_at,
             version=_version(task, latest.get(task.id)),
             execution=_execution(latest.get(task.id)),
+            limits=Limits(**task.limits),
         )
         for task, project in rows
     ]
@@ -90,6 +93,7 @@ _SAME = (
     *("status", "progress", "message", "error", "outcome", "user_id", "model", "branch"),
     *("pr_url", "pr_number", "additions", "deletions", "files_changed"),
     *("tokens_in", "tokens_out", "cost", "started_at", "ended_at", "created_at"),
+    *("error_kind", "attempt", "attempts"),
 )
 
 
@@ -97,4 +101,4 @@ def _execution(run: RunView | None) -> ExecutionView | None:
     if run is None:
         return None
     same: dict[str, Any] = {name: getattr(run, name) for name in _SAME}
-    return ExecutionView(run_id=run.id, **same)
+    return ExecutionView(run_id=run.id, limits=in_force(run.limits), **same)

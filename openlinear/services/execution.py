@@ -16,6 +16,7 @@ from openlinear.services import answers, news, ranks, sandbox
 from openlinear.services.access import require_task
 from openlinear.services.cards import task_view
 from openlinear.services.errors import Conflict, Forbidden, NotFound
+from openlinear.services.limits import LimitsPatch, for_run
 from openlinear.services.preferences import get_settings
 from openlinear.services.providers import model_for
 from openlinear.services.views import Actor, AskView, DiffView, FileChange, LogEntry, TaskView
@@ -24,8 +25,12 @@ AFTERWARDS = {"done": "done", "cancelled": "cancelled"}
 """Where an ended run puts its task; after a failure it stays, to be retried."""
 
 
-async def execute(session: AsyncSession, actor: Actor, task_id: UUID) -> UUID:
+async def execute(
+    session: AsyncSession, actor: Actor, task_id: UUID, limits: LimitsPatch | None = None
+) -> UUID:
     """Start a run of the task as this actor; its id. It begins when the transaction commits.
+
+    `limits` take the place of the task's, for this run alone.
 
     Conflict when it runs already, the actor's parallel limit is reached, no model is connected, or
     agents would share the server itself (see `sandbox`).
@@ -46,6 +51,7 @@ async def execute(session: AsyncSession, actor: Actor, task_id: UUID) -> UUID:
         author_name=actor.name,
         author_email=actor.email,
         base_branch=project.default_branch,
+        limits=(await for_run(session, actor, found.limits, limits)).stored(),
     )
     limit = (await get_settings(session, actor)).parallel_limit
     try:

@@ -1,12 +1,16 @@
 """How a user's tasks are run."""
 
-from typing import TypedDict
+from typing import Any, TypedDict
 
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import cast, func
+from sqlalchemy.dialects.postgresql import JSONB, insert
+from sqlmodel import col
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from engine.limits import Limits
 from openlinear.models import Preferences
 from openlinear.services.errors import Invalid
+from openlinear.services.limits import LimitsPatch, changed
 from openlinear.services.views import Actor, ExecutionSettings
 
 MOST = {"parallel_limit": 50, "max_batch_size": 50}
@@ -19,6 +23,7 @@ class SettingsPatch(TypedDict, total=False):
     auto_approve: bool
     stop_on_failure: bool
     conflict_behavior: str
+    limits: LimitsPatch
 
 
 async def get_settings(session: AsyncSession, actor: Actor) -> ExecutionSettings:
@@ -26,15 +31,26 @@ async def get_settings(session: AsyncSession, actor: Actor) -> ExecutionSettings
     if row is None:
         return ExecutionSettings()
     return ExecutionSettings(
-        row.parallel_limit, row.max_batch_size, row.auto_approve, row.stop_on_failure, row.conflict_behavior
+        parallel_limit=row.parallel_limit,
+        max_batch_size=row.max_batch_size,
+        auto_approve=row.auto_approve,
+        stop_on_failure=row.stop_on_failure,
+        conflict_behavior=row.conflict_behavior,
+        limits=Limits(**row.limits),
     )
 
 
 async def update_settings(session: AsyncSession, actor: Actor, patch: SettingsPatch) -> ExecutionSettings:
     _check(patch)
     if patch:
-        query = insert(Preferences).values(**Preferences(user_id=actor.id, **patch).model_dump())
-        await session.execute(query.on_conflict_do_update(index_elements=["user_id"], set_=dict(patch)))
+        change: dict[str, Any] = dict(patch)
+        first: dict[str, Any] = dict(patch)
+        if "limits" in patch:
+            first["limits"] = changed({}, patch["limits"])
+            both = col(Preferences.limits).op("||")(cast(dict(patch["limits"]), JSONB))
+            change["limits"] = func.jsonb_strip_nulls(both)
+        query = insert(Preferences).values(**Preferences(user_id=actor.id, **first).model_dump())
+        await session.execute(query.on_conflict_do_update(index_elements=["user_id"], set_=change))
     return await get_settings(session, actor)
 
 

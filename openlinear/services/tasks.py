@@ -18,6 +18,7 @@ from openlinear.services.access import require_project, require_task, visible_pr
 from openlinear.services.cards import task_view, task_views
 from openlinear.services.errors import Conflict
 from openlinear.services.fields import checked
+from openlinear.services.limits import LimitsPatch, changed
 from openlinear.services.views import Actor, Page, TaskView
 
 
@@ -33,6 +34,7 @@ class TaskInput:
     due_date: date | None = None
     agent: str = "opencode"
     model: str = ""
+    limits: LimitsPatch | None = None
 
 
 class TaskPatch(TypedDict, total=False):
@@ -49,6 +51,7 @@ class TaskPatch(TypedDict, total=False):
     status: str
     order: float
     archived: bool
+    limits: LimitsPatch
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +109,7 @@ async def create_task(session: AsyncSession, actor: Actor, wanted: TaskInput) ->
         }
     )
     project = await require_project(session, actor, wanted.project_id, lock=True)
+    limits = changed({}, wanted.limits or {})
     label_ids = await labels.found(session, project.user_id, wanted.labels)
     project.task_counter += 1
     made = Task(
@@ -114,6 +118,7 @@ async def create_task(session: AsyncSession, actor: Actor, wanted: TaskInput) ->
         number=project.task_counter,
         rank=await ranks.top(session, project.id, "todo"),
         created_by=actor.id,
+        limits=limits,
         **fields,
     )
     session.add(made)
@@ -124,10 +129,13 @@ async def create_task(session: AsyncSession, actor: Actor, wanted: TaskInput) ->
 
 
 async def update_task(session: AsyncSession, actor: Actor, task_id: UUID, patch: TaskPatch) -> TaskView:
-    fields = checked({name: value for name, value in patch.items() if name not in ("labels", "order")})
+    plain = {name: value for name, value in patch.items() if name not in ("labels", "order", "limits")}
+    fields = checked(plain)
     found, project = await require_task(session, actor, task_id, lock=True)
     if fields.get("archived") and not found.archived:
         await _refuse_running(session, found, "archive it")
+    if "limits" in patch:
+        fields["limits"] = changed(found.limits, patch["limits"])
     if "order" in patch:
         fields["rank"] = patch["order"]
     elif fields.get("status", found.status) != found.status:

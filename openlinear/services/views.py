@@ -8,6 +8,8 @@ from datetime import date, datetime
 from typing import Any, Generic, TypeVar
 from uuid import UUID
 
+from engine.limits import Limits
+
 T = TypeVar("T")
 
 
@@ -82,6 +84,13 @@ class ExecutionView:
     started_at: datetime | None
     ended_at: datetime | None
     created_at: datetime
+    error_kind: str | None = None
+    """The class of what failed (`engine.errors.Class`); `budget` where it reached a limit."""
+    attempt: int = 1
+    attempts: int = 1
+    """Of how many at most; both are 1 until something failed that is tried again."""
+    limits: Limits = field(default_factory=Limits)
+    """What it may cost, as the engine keeps to it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +120,8 @@ class TaskView:
     version: int
     """Grows with every change of the task or its run's status; an older one is stale."""
     execution: ExecutionView | None = None
+    limits: Limits = field(default_factory=Limits)
+    """What each of its runs may cost, unless the run says otherwise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,6 +209,8 @@ class ExecutionSettings:
     auto_approve: bool = False
     stop_on_failure: bool = False
     conflict_behavior: str = "skip"
+    limits: Limits = field(default_factory=Limits)
+    """What each of the user's runs may cost at most."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -106,6 +106,24 @@ async def test_a_model_that_never_answers_is_given_up(engine_database: Database)
     assert refusal.value.kind == "rate_limit"
 
 
+async def test_a_wait_that_is_too_long_ends_the_attempt_at_once(engine_database: Database) -> None:
+    made = await turn(engine_database, run_idle_seconds=60)
+    details = {"attempt": 1, "class": "rate_limit", "waitSeconds": 600.0}
+    with pytest.raises(RunError, match="wait longer than 60 seconds") as refusal:
+        await made.follow(ScriptedAgent(AgentEvent("retry", "r", "1", "Too many requests.", details)))
+    assert (refusal.value.kind, refusal.value.wait) == ("rate_limit", 600.0)
+
+
+async def test_what_it_costs_is_counted_as_it_is_told(engine_database: Database) -> None:
+    made = await turn(engine_database)
+    async with engine_database.transaction() as session:
+        (await session.get_one(Run, made.run_id)).limits = {"dollars": 0.5}
+    bills = [AgentEvent("usage", f"u{n}", "usage", "", {"tokensIn": 9, "cost": 0.2}) for n in range(9)]
+    with pytest.raises(RunError, match=r"limit of \$0.50 .* has cost \$0.60") as refusal:
+        await made.follow(ScriptedAgent(bills[0], 0.1, bills[1], 0.1, bills[2], 60, *bills[3:]))
+    assert refusal.value.kind == "budget"
+
+
 async def test_an_error_of_the_agent_is_the_reason(engine_database: Database) -> None:
     made = await turn(engine_database)
     wrong_key = AgentEvent("error", "e", "1", "The key for acme was refused.", {"class": "authentication"})

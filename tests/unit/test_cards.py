@@ -86,6 +86,21 @@ def test_a_run_has_one_colour(status: str, state: str) -> None:
     assert card_of(task(run(status=status))).run.state == state
 
 
+def test_a_second_attempt_shows_and_a_first_does_not() -> None:
+    first, second = (card_of(task(run(attempt=attempt, attempts=5))).run for attempt in (1, 2))
+    assert (first.attempt, first.attempts) == (0, 0)
+    assert (second.attempt, second.attempts) == (2, 5)
+
+
+def test_a_run_that_reached_a_limit_is_told_from_one_that_failed() -> None:
+    kinds = ("budget", "timeout", None)
+    assert [card_of(task(run(status="failed", error_kind=kind))).run.over for kind in kinds] == [
+        True,
+        False,
+        False,
+    ]
+
+
 def test_a_run_without_words_says_its_status() -> None:
     assert card_of(task(run(status="creating_pr", message=""))).run.message == "Opening the pull request"
 
@@ -106,6 +121,9 @@ def test_the_largest_card_fits_one_small_frame(letter: str) -> None:
         deletions=10**6,
         cost=1234.5,
         ended_at=NOW,
+        error_kind="budget",
+        attempt=99,
+        attempts=100,
     )
     labels = tuple(LabelView(ID, long, "violet") for _ in range(9))
     card = card_of(task(ended, title=long, labels=labels, created_by=long, due_date=date(2026, 11, 24)))

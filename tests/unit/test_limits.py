@@ -4,7 +4,7 @@ import pytest
 
 from engine.errors import Class
 from engine.limits import Limits, out_of_time, spent, strictest
-from engine.retries import TABLE, wait_before
+from engine.retries import LONGEST_ASKED, TABLE, wait_before
 from engine.settings import EngineSettings
 
 
@@ -65,3 +65,11 @@ def test_what_may_pass_is_tried_so_often_and_waits_longer_each_time(kind: Class)
     assert waits == sorted(wait for wait in waits if wait is not None)
     assert wait_before(kind, policy.retries + 2, 99) is None
     assert wait_before(kind, 2, 1) is None, "the run's own limit counts first"
+
+
+def test_the_other_sides_own_wait_counts_where_it_is_longer() -> None:
+    table = TABLE["rate_limit"].wait
+    assert wait_before("rate_limit", 2, 9, asked=table + 60) == table + 60
+    assert wait_before("rate_limit", 2, 9, asked=1.0) == table
+    assert wait_before("rate_limit", 2, 9, asked=LONGEST_ASKED + 1) is None
+    assert wait_before("authentication", 2, 9, asked=1.0) is None

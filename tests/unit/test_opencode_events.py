@@ -151,6 +151,12 @@ def test_a_retry_has_its_class(message: str, kind: str) -> None:
     assert retry.details["class"] == kind
 
 
+def test_a_retry_says_how_long_the_provider_wants_to_be_waited() -> None:
+    status = {"type": "retry", "attempt": 1, "message": "Too Many Requests", "next": 1_030_500}
+    (retry,) = Reader(SESSION, {}, clock=lambda: 1000.0).feed(event("session.status", status=status))
+    assert retry.details["waitSeconds"] == 30.5
+
+
 @pytest.mark.parametrize(
     ("error", "kind", "cure"),
     [
