@@ -18,6 +18,7 @@ from benchmarks.table import Figures, Ratio, Series
 from engine.agents.demo_model import text_of
 from engine.sandbox.docker import DockerSandbox
 from engine.settings import EngineSettings
+from tests.support.aftermath import cleared
 from tests.support.gitserver import TOKEN, serve_git
 from tests.support.modelserver import MARKER, Turn
 from tests.support.stack import Json, Person, Stack, register, serve_stack
@@ -103,9 +104,9 @@ async def _ours(person: Person, arrivals: Arrivals) -> Way:
         prompt = person.stack.model.script(marker, Turn("Done."))
         task = await person.task(project, f"Say done {prompt}", model="scripted/scripted-1")
         began = time.perf_counter()
-        await person.execute(task)
+        run = await person.execute(task)
         arrived = await arrivals.of(marker)
-        await person.ended(task)
+        await cleared(person, run)  # only then are its files there for the next
         return arrived - began
 
     return once

@@ -19,16 +19,20 @@ from engine.ports import Product
 from engine.process import leave_when_frozen, process_id
 from engine.settings import EngineSettings
 from engine.worker import Abandoned, Membership, Name
+from engine.world import World
 
 log = logging.getLogger("engine")
 
 PARK_SECONDS = 6.0
 
+Wire = Callable[[EngineSettings, Product, str], Awaitable[World]]
+"""Puts the parts of the process of this id together, as `bootstrap.build` does."""
 
-async def work(wanted: str, product: Product) -> None:
+
+async def work(wanted: str, product: Product, wire: Wire = build) -> None:
     """Take work until a signal comes. Ends the process itself: see `_leave`."""
     settings = EngineSettings()
-    here = await build(settings, product, process_id())
+    here = await wire(settings, product, process_id())
     asked = asyncio.Queue[signal.Signals]()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, asked.put_nowait, number)

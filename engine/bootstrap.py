@@ -1,5 +1,7 @@
 """Where a worker's parts are put together, and its durable workflows begin."""
 
+from collections.abc import Mapping
+
 from dbos import DBOS, DBOSConfig
 
 import engine.check
@@ -8,7 +10,7 @@ from engine.agents.opencode import OpenCode
 from engine.containers import Containers
 from engine.db import Database, durable_pool
 from engine.forge.github import GitHub
-from engine.ports import Product
+from engine.ports import Agent, Product, Sandbox
 from engine.queues import APPLICATION, APPLICATION_VERSION, CHECKS, RUNS, SERIALIZER
 from engine.sandbox.choose import choose
 from engine.settings import EngineSettings
@@ -16,17 +18,27 @@ from engine.signals import Signals
 from engine.world import World, set_world
 
 
-async def build(settings: EngineSettings, product: Product, worker: str) -> World:
-    """Every adapter, wired, for the process of this id. Starts nothing."""
+async def build(
+    settings: EngineSettings,
+    product: Product,
+    worker: str,
+    *,
+    sandbox: Sandbox | None = None,
+    agents: Mapping[str, Agent] | None = None,
+) -> World:
+    """Every adapter, wired, for the process of this id; those that are given instead of the product's own.
+
+    Starts nothing.
+    """
     database = Database(settings.database_url, pool_size=settings.worker_concurrency)
-    sandbox = await choose(settings)
+    sandbox = sandbox or await choose(settings)
     here = World(
         settings=settings,
         database=database,
         signals=Signals(database.libpq_url),
         sandbox=sandbox,
         containers=Containers(database, sandbox, settings),
-        agents={"opencode": OpenCode(sandbox, settings)},
+        agents=agents or {"opencode": OpenCode(sandbox, settings)},
         forge=GitHub(settings),
         product=product,
         worker=worker,

@@ -48,6 +48,11 @@ class Containers:
         async with self._locked(user_id):
             return await self._sandbox.ensure(user_id, report)
 
+    async def leased(self, run_id: UUID) -> bool:
+        """Whether the run has asked for a sandbox and not released it: what it made may be in there."""
+        async with self._database.transaction() as session:
+            return bool(await session.scalar(select(exists().where(col(Lease.run_id) == run_id))))
+
     async def release(self, run_id: UUID, user_id: UUID) -> None:
         """The run needs it no more. Its idle time begins with the last release."""
         async with self._database.transaction() as session:

@@ -36,7 +36,7 @@ async def conclude(here: World, recorder: Recorder, end: End) -> None:
 async def stop(here: World, recorder: Recorder) -> None:
     """Make the agent stop and kill what it started. A sandbox that does not answer is left to `clear`."""
     run = await recorder.run()
-    if run.base_sha is None or run.ended_at is not None:
+    if run.ended_at is not None or not await here.containers.leased(run.id):
         return
     try:
         async with asyncio.timeout(STOP_SECONDS):
@@ -91,7 +91,7 @@ async def clear(here: World, recorder: Recorder) -> None:
         await salvage(here, recorder)
         await here.containers.spend(run.user_id)
     try:
-        if run.base_sha is not None:
+        if await here.containers.leased(run.id):
             async with asyncio.timeout(TIDY_SECONDS):
                 await _tidy(here, run, recorder)
     except Exception as error:
@@ -111,8 +111,7 @@ async def _tidy(here: World, run: Run, recorder: Recorder) -> None:
     """Kill what is left, then remove the workspace."""
     box = await lease(here, run, recorder)
     await here.sandbox.stop_run(box, run.id)
-    if run.session_id is not None:
-        await here.agents[run.agent].close(box, session_of(run, box))
+    await here.agents[run.agent].close(box, box.repos / str(run.id))
     await workspace.remove(here.sandbox, box, run.id, project_id=run.project_id)
 
 

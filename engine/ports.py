@@ -161,8 +161,19 @@ class AgentEvent:
 class Agent(Protocol):
     name: str
 
-    async def prepare(self, box: Box, keys: Sequence[ProviderKey], *, demo: bool) -> None:
-        """Make the user's provider credentials known to the agent. `demo` starts the demo model too."""
+    async def prepare(
+        self, box: Box, directory: PurePosixPath, keys: Sequence[ProviderKey], *, demo: bool
+    ) -> None:
+        """Make the user's provider credentials known to the agent, before it opens the folder.
+
+        `demo` starts the demo model too. Asked again before the folder has a session, it costs nothing.
+        """
+
+    async def warm(self, box: Box, directory: PurePosixPath) -> None:
+        """Open the folder ahead of its first prompt, which then need not wait a second for that.
+
+        The folder is a repository, which may have no files yet. A help alone: what fails is not told.
+        """
 
     async def open(self, box: Box, directory: PurePosixPath, title: str) -> Session:
         """The session with this title, or a new one: asking twice yields one session."""
@@ -188,8 +199,8 @@ class Agent(Protocol):
 
     async def abort(self, box: Box, session: Session) -> None: ...
 
-    async def close(self, box: Box, session: Session) -> None:
-        """The run is over: let go of what is held in memory for it. No error where the agent is gone."""
+    async def close(self, box: Box, directory: PurePosixPath) -> None:
+        """The run is over: let go of what is held for its folder. No error where the agent is gone."""
 
 
 # -- forge ------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ returns is small JSON: None to go on, or how the run ends.
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from typing import Any, TypeVar
+from typing import Any
 from uuid import UUID
 
 from dbos import DBOS
@@ -33,15 +33,13 @@ from engine.pull_request import body
 from engine.record import Entry, Recorder, append
 from engine.retries import attempts, wait_before
 from engine.session import converse as follow_session
-from engine.session import open_session
+from engine.session import open_session, prepare_agent
 from engine.step import PATIENTLY, End, database_away, internal, step, success
 from engine.world import World, world
 
 log = logging.getLogger(__name__)
 
 Take = Callable[[Hold], Coroutine[Any, Any, End | None]]
-A = TypeVar("A")
-B = TypeVar("B")
 
 
 @DBOS.workflow(name="run", max_recovery_attempts=None)
@@ -51,15 +49,20 @@ async def run_workflow(run_id: str) -> str:
         hold = await _claim(UUID(run_id))
         if hold is None:
             return "ended"
-        end = await _walk(hold)
-        await stop(hold)
-        if end["status"] == "failed":
-            await salvage(hold)
-        await finish(hold, end)
-        await clear(hold)
+        return await carry(hold)
     except Superseded:
         log.info("run %s: another worker carries it on", run_id)
         return "superseded"
+
+
+async def carry(hold: Hold) -> str:
+    """Every step of the run, and its end; how it ended."""
+    end = await _walk(hold)
+    await stop(hold)
+    if end["status"] == "failed":
+        await salvage(hold)
+    await finish(hold, end)
+    await clear(hold)
     return end["status"]
 
 
@@ -127,12 +130,8 @@ async def prepare(here: World, run: Run, recorder: Recorder) -> End | None:
         started_at=run.started_at or now(),
         sandbox=here.sandbox.name,
     )
-    (mirror, base), box = await _both(_mirror(here, run), lease(here, run, recorder))
-    await mirror.share(here.sandbox.shared_objects(run.user_id) / str(run.project_id))
-    if run.base_sha is not None:  # a repeat: a worker that died may have left git at work in there
-        await here.sandbox.stop_run(box, run.id)
-    await recorder.note("Laying out the workspace", part="workspace", progress=15, base_sha=base)
-    await _lay_out(here, await recorder.run(), box)
+    begun = asyncio.ensure_future(_begin(here, run, recorder))
+    await _together(begun, _fill(here, run, recorder, begun), _warm(here, run, begun))
     return None
 
 
@@ -271,11 +270,43 @@ async def _lay_out(here: World, run: Run, box: Box) -> None:
     await workspace.make(here.sandbox, box, run.id, project_id=run.project_id, base=base, branch=run.branch)
 
 
-async def _both(first: Coroutine[Any, Any, A], second: Coroutine[Any, Any, B]) -> tuple[A, B]:
-    """Both at once; where one fails the other is stopped, and its error is the one that counts."""
+async def _begin(here: World, run: Run, recorder: Recorder) -> Box:
+    """The run's sandbox, awake: its workspace may be without files yet, its agent has the keys."""
+    keys = list(await here.product.provider_keys(run.user_id))
+    box = await lease(here, run, recorder)
+    if run.base_sha is not None:  # a repeat: a worker that died may have left git at work in there
+        await here.sandbox.stop_run(box, run.id)
+    await _together(
+        workspace.begin(here.sandbox, box, run.id, branch=run.branch),
+        prepare_agent(run, box, here.agents[run.agent], keys),
+    )
+    return box
+
+
+async def _fill(here: World, run: Run, recorder: Recorder, begun: Awaitable[Box]) -> None:
+    """Fetch what the workspace begins with, and lay it out there."""
+    mirror, base = await _mirror(here, run)
+    box = await begun
+    await mirror.share(here.sandbox.shared_objects(run.user_id) / str(run.project_id))
+    await recorder.note("Laying out the workspace", part="workspace", progress=15, base_sha=base)
+    await _lay_out(here, await recorder.run(), box)
+
+
+async def _warm(here: World, run: Run, begun: Awaitable[Box]) -> None:
+    """Beside the fetch and the checkout, which it does not depend on."""
+    box = await begun
+    await here.agents[run.agent].warm(box, workspace.folder(box, run.id))
+
+
+async def _together(*work: Awaitable[object]) -> None:
+    """All at once; where one fails the others are stopped, and its error (the first one's) counts."""
+    tasks = [asyncio.ensure_future(one) for one in work]
     try:
-        async with asyncio.TaskGroup() as group:
-            one, other = group.create_task(first), group.create_task(second)
-    except BaseExceptionGroup as errors:
-        raise errors.exceptions[0] from errors
-    return one.result(), other.result()
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+        for task in tasks:
+            if task in done:
+                task.result()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

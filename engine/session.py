@@ -46,13 +46,18 @@ async def converse(world: World, recorder: Recorder, box: Box, session: Session,
         await asyncio.gather(follower, *watchers, return_exceptions=True)
 
 
+async def prepare_agent(run: Run, box: Box, agent: Agent, keys: list[ProviderKey]) -> None:
+    """What the agent has to know before it opens the run's workspace."""
+    await agent.prepare(box, box.repos / str(run.id), keys, demo=run.model.startswith("demo/"))
+
+
 async def open_session(world: World, run: Run, box: Box, agent: Agent, keys: list[ProviderKey]) -> Session:
     """The attempt's session, prompted. Asking twice yields one session and one prompt.
 
     RunError when the agent has lost the session that it had.
     """
     provider, _, model = run.model.partition("/")
-    await agent.prepare(box, keys, demo=provider == "demo")
+    await prepare_agent(run, box, agent, keys)
     again = f" {run.attempt}" if run.attempt > 1 else ""
     session = await agent.open(box, box.repos / str(run.id), f"openlinear {run.id}{again}")
     if run.session_id not in (None, session.id):

@@ -17,6 +17,7 @@ import httpx
 from engine.agents.opencode_api import GONE, Server
 from engine.agents.opencode_events import Reader
 from engine.agents.opencode_providers import store
+from engine.agents.opencode_warm import rehearse
 from engine.errors import RunError
 from engine.ports import AgentEvent, Box, ModelRef, ProviderKey, Sandbox, Session
 from engine.settings import EngineSettings
@@ -31,6 +32,8 @@ RECONNECT_SECONDS = 20.0
 """How long the server may be away before the agent counts as gone."""
 TAKE_UP_SECONDS = 15.0
 """How long a prompt may take to show up among the session's messages."""
+WARM_SECONDS = 5.0
+"""More than that, and the prompt itself may as well wait."""
 NEVER = float("inf")
 HOUSE_RULES = (
     "Where the repository has an AGENTS.md, read it first and follow it. Work in the current folder alone. "
@@ -48,11 +51,24 @@ class OpenCode:
     def __init__(self, sandbox: Sandbox, settings: EngineSettings) -> None:
         self._sandbox = sandbox
         self._pace = settings.demo_model_pace
+        self._prepared: dict[PurePosixPath, str] = {}
+        """Folders that wait for a session, and the URL of the server that was given keys for it."""
 
-    async def prepare(self, box: Box, keys: Sequence[ProviderKey], *, demo: bool) -> None:
+    async def prepare(
+        self, box: Box, directory: PurePosixPath, keys: Sequence[ProviderKey], *, demo: bool
+    ) -> None:
+        if self._prepared.get(directory) == box.url:
+            return  # a moment ago, and the server has not been started anew since
         await store(self._sandbox, box, keys, demo=demo, pace=self._pace)
+        self._prepared[directory] = box.url
+
+    async def warm(self, box: Box, directory: PurePosixPath) -> None:
+        with suppress(RunError, TimeoutError):
+            async with Server(box, directory) as server, asyncio.timeout(WARM_SECONDS):
+                await rehearse(server)
 
     async def open(self, box: Box, directory: PurePosixPath, title: str) -> Session:
+        self._prepared.pop(directory, None)
         async with Server(box, directory) as server:
             for found in await server.get("/session", search=title) or ():
                 if found["title"] == title and found["directory"] == str(directory):
@@ -148,9 +164,10 @@ class OpenCode:
         async with Server(box, session.directory) as server:
             await server.post(f"/session/{session.id}/abort")
 
-    async def close(self, box: Box, session: Session) -> None:
+    async def close(self, box: Box, directory: PurePosixPath) -> None:
+        self._prepared.pop(directory, None)
         with suppress(RunError):  # a server that is gone holds nothing
-            async with Server(box, session.directory) as server:
+            async with Server(box, directory) as server:
                 await server.post("/instance/dispose")
 
 

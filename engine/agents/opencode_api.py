@@ -48,6 +48,9 @@ class Server:
         """The parsed answer, or None when there is no such thing or nothing to say."""
         return await self._call("POST", path, json={} if body is None else body)
 
+    async def delete(self, path: str) -> None:
+        await self._call("DELETE", path)
+
     async def _call(self, method: str, path: str, **kwargs: Any) -> Any:
         try:
             answer = await self._client.request(method, path, **kwargs)

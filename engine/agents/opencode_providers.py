@@ -11,7 +11,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from engine.agents import demo_cards, demo_model
+from engine.agents import demo_cards, demo_model, opencode_warm
 from engine.errors import RunError
 from engine.ports import Box, ProviderKey, Sandbox
 
@@ -30,7 +30,7 @@ OTHER_LIMITS = (128_000, 16_384)
 DEMO_STATE = "~/.local/share/opencode/demo-model.json"
 
 STORE = r"""
-import fcntl, json, os, pathlib, sys, time, urllib.request
+import fcntl, json, os, pathlib, sys, time
 
 def write(path, value):
     text = json.dumps(value, indent=1, sort_keys=True)
@@ -48,6 +48,7 @@ def load(path):
         return {}
 
 def answers(state):
+    import urllib.request  # takes longer than all the rest
     request = urllib.request.Request(f"http://127.0.0.1:{state['port']}/v1/models")
     request.add_header("Authorization", "Bearer " + state["key"])
     direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -125,6 +126,7 @@ async def store(sandbox: Sandbox, box: Box, keys: Sequence[ProviderKey], *, demo
         "demo": demo,
         "demo_state": DEMO_STATE,
     }
+    wanted["config"]["provider"][opencode_warm.PROVIDER] = opencode_warm.CONFIG
     if demo:
         wanted["config"]["provider"][demo_cards.PROVIDER] = demo_config()
         source = inspect.getsource(demo_model).encode()

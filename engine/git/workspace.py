@@ -35,6 +35,19 @@ def folder(box: Box, run_id: UUID) -> PurePosixPath:
     return box.repos / str(run_id)
 
 
+async def begin(
+    sandbox: Sandbox, box: Box, run_id: UUID, *, branch: str, author: tuple[str, str] = AGENT
+) -> PurePosixPath:
+    """The workspace as a repository without files, for the agent to open; `make` fills it.
+
+    One that is there, filled or not, is left as it is.
+    """
+    finished = await _run(sandbox, box, "begin", run_id, [branch, *author], timeout=60)
+    if finished.exit_code != 0:
+        raise _failed("made", finished)
+    return folder(box, run_id)
+
+
 async def make(
     sandbox: Sandbox,
     box: Box,
@@ -48,8 +61,8 @@ async def make(
 ) -> PurePosixPath:
     """Check out `base` on a new branch, in a repository that borrows the lent objects of the project.
 
-    A workspace of the same base is kept as it is; a half-made one is made again. `author` is whom
-    the agent's own commits name.
+    A workspace that was only begun is filled, one of the same base is kept as it is, a half-made one
+    is made again. `author` is whom the agent's own commits name.
     """
     objects = str(box.objects / str(project_id))
     finished = await _run(sandbox, box, "make", run_id, [objects, base, branch, *author], timeout=timeout)

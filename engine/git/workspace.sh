@@ -1,4 +1,4 @@
-# A run's workspace, inside its sandbox: sh -s -- make|collect|remove WORKSPACE ...
+# A run's workspace, inside its sandbox: sh -s -- begin|make|collect|remove WORKSPACE ...
 #
 # What the agent left is not trusted to be a sane repository. Collecting reads its files and, where
 # they are whole, its commits, through a repository made anew: no config, hook, index or exclude of
@@ -29,16 +29,30 @@ wipe() {
     done
 }
 
+# A repository without a commit: the agent's server can open it while the base is still being fetched.
+begin() {
+    branch=$1 name=$2 email=$3
+    if [ -e "$ws/.git" ]; then exit 0; fi
+    mkdir -p "$state"
+    new_repository
+    : >"$state/begun"
+}
+
 make() {
     objects=$1 base=$2 branch=$3 name=$4 email=$5
     if [ -d "$ws/.git" ] && [ "$(cat "$state/base" 2>/dev/null)" = "$base" ]; then exit 0; fi
-    wipe "$ws" "$state"
-    mkdir -p "$state"
-    if take_spare; then
-        lay_out
-        restore || { cd / && wipe "$ws" && lay_out && git read-tree -m -u "$base"; }
+    if [ -d "$ws/.git" ] && [ -f "$state/begun" ]; then
+        rm "$state/begun"
+        cd "$ws"
     else
-        lay_out
+        wipe "$ws" "$state"
+        mkdir -p "$state"
+        new_repository
+    fi
+    lay_out
+    if take_spare; then
+        restore || { cd / && wipe "$ws" && new_repository && lay_out && git read-tree -m -u "$base"; }
+    else
         git read-tree -m -u "$base"
     fi
     # What is checked out, as it was: later only files that differ from it need to be read.
@@ -47,26 +61,37 @@ make() {
     mv "$state/base.new" "$state/base" # last: now it is whole
 }
 
-# The repository, with the branch at the base and an empty index.
-lay_out() {
+new_repository() {
     mkdir -p "$ws"
-    wipe "$ws/.git"
     git init --quiet --template= --initial-branch="$branch" "$ws"
     cd "$ws"
-    mkdir -p .git/objects/info
-    printf '%s\n' "$objects" >.git/objects/info/alternates
     git config user.name "$name"
     git config user.email "$email"
     git config gc.auto 0
+    # OpenCode's name for what it works on. Without one it walks the whole history to the first commit, and
+    # looks after the folders of all that have the same.
+    printf '%s' "${ws##*/}" >.git/opencode
+}
+
+# The branch at the base, with an empty index.
+lay_out() {
+    mkdir -p .git/objects/info
+    printf '%s\n' "$objects" >.git/objects/info/alternates
+    git symbolic-ref HEAD "refs/heads/$branch"
     git update-ref "refs/heads/$branch" "$base"
 }
 
 # Files of an ended run of this project: making thousands of files takes seconds, comparing them does not.
+# Their folder is left behind, since the agent's server may have opened this one.
 take_spare() {
     for spare in "$spares/${objects##*/}".*; do
-        mv -T -- "$spare" "$ws" 2>/dev/null || continue # another run took it
-        [ -d "$ws" ] && [ ! -L "$ws" ] && return
-        wipe "$ws"
+        mv -T -- "$spare" "$state/spare" 2>/dev/null || continue # another run took it
+        if [ -d "$state/spare" ] && [ ! -L "$state/spare" ]; then
+            find "$state/spare" -mindepth 1 -maxdepth 1 ! -name .git -exec mv -t "$ws" -- {} +
+            wipe "$state/spare"
+            return
+        fi
+        wipe "$state/spare"
     done
     return 1
 }
@@ -190,6 +215,7 @@ force_added() {
 
 shift 2
 case $job in
+begin) begin "$@" ;;
 make) make "$@" ;;
 collect) collect "$@" ;;
 remove)

@@ -37,9 +37,9 @@ def python(folder: Path, *args: str) -> subprocess.CompletedProcess[str]:
 
 async def run_card(server: OpenCodeServer, folder: Path, prompt: str) -> Run:
     run = Run(server, folder, PROVIDER, MODEL)
-    await run.agent.prepare(server.box, [], demo=True)
+    await run.agent.prepare(server.box, run.directory, [], demo=True)
     # Another run of the same user, on a real model, begins at the same time.
-    await run.agent.prepare(server.box, [], demo=False)
+    await run.agent.prepare(server.box, run.directory / "other", [], demo=False)
     await run.begin(prompt)
     await run.finish()
     return run

@@ -279,6 +279,37 @@ async def test_at_most_three_spares_are_kept(line: Line) -> None:
     assert spares == {f"{line.project_id}.{run_id}" for run_id in runs[2:]}
 
 
+@pytest.mark.parametrize("spare", [False, True])
+async def test_a_workspace_that_was_begun_is_filled_in_place(line: Line, spare: bool) -> None:
+    """The agent's server has its folder and its `.git` open by then."""
+    if spare:
+        await line.make()
+        await workspace.remove(line.sandbox, line.sandbox.box, line.run_id, project_id=line.project_id)
+        line.run_id = uuid4()
+    for _ in range(2):
+        await workspace.begin(line.sandbox, line.sandbox.box, line.run_id, branch=BRANCH)
+    assert [path.name for path in line.work.iterdir()] == [".git"]
+    before = [path.stat().st_ino for path in (line.work, line.work / ".git")]
+
+    work = await line.make()
+
+    assert [path.stat().st_ino for path in (work, work / ".git")] == before
+    assert run_git("symbolic-ref", "--short", "HEAD", cwd=work) == f"{BRANCH}\n".encode()
+    assert run_git("rev-parse", "HEAD", cwd=work).decode().strip() == line.base
+    assert run_git("status", "--porcelain", "--ignored", cwd=work) == b""
+    assert (work / "README.md").is_file()
+    await workspace.begin(line.sandbox, line.sandbox.box, line.run_id, branch=BRANCH)
+    assert (work / "README.md").is_file()
+    (work / "new.py").write_text("new\n")
+    await line.push(await line.finish())
+
+
+async def test_a_workspace_that_was_only_begun_is_removed_without_a_trace(line: Line) -> None:
+    await workspace.begin(line.sandbox, line.sandbox.box, line.run_id, branch=BRANCH)
+    await workspace.remove(line.sandbox, line.sandbox.box, line.run_id, project_id=line.project_id)
+    assert list((line.sandbox.root / "repos").iterdir()) == []
+
+
 async def test_a_half_made_workspace_is_made_again(line: Line) -> None:
     work = await line.make()
     (line.sandbox.root / "repos" / f".{line.run_id}" / "base").unlink()

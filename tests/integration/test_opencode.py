@@ -10,12 +10,13 @@ from uuid import uuid4
 
 import pytest
 
+from engine.agents.demo_model import text_of
 from engine.agents.opencode import OpenCode
 from engine.errors import RunError
 from engine.ports import AgentEvent, ModelRef, ProviderKey, Session
 from engine.settings import EngineSettings
-from tests.support.modelserver import Ask, Bash, Edit, Fail, Hang, ModelServer, Read, Turn, Write
-from tests.support.opencodeserver import OpenCodeServer
+from tests.support.modelserver import Ask, Bash, Edit, Fail, Hang, ModelServer, Raw, Read, Turn, Write
+from tests.support.opencodeserver import OpenCodeServer, git
 
 Workspaces = Callable[[Mapping[str, str] | Path], Path]
 
@@ -27,6 +28,7 @@ class Run:
         self, server: OpenCodeServer, folder: Path, provider: str, model: str = "scripted-1"
     ) -> None:
         self.server, self.folder, self.model = server, folder, ModelRef(provider, model)
+        self.directory = PurePosixPath(folder)
         self.run = str(uuid4())
         self.agent = self.fresh_agent()
         self.events: list[AgentEvent] = []
@@ -35,7 +37,7 @@ class Run:
         return OpenCode(self.server.sandbox, EngineSettings(demo_model_pace=0))
 
     async def begin(self, prompt: str) -> Session:
-        self.session = await self.agent.open(self.server.box, PurePosixPath(self.folder), self.run)
+        self.session = await self.agent.open(self.server.box, self.directory, self.run)
         await self.agent.prompt(self.server.box, self.session, self.run, prompt, self.model)
         return self.session
 
@@ -85,7 +87,7 @@ async def start(
     async def begin(prompt: str, key: str = model_server.key) -> Run:
         run = Run(opencode_server, workspace({"app.py": "answer = 1\n"}), provider)
         keys = [ProviderKey(provider, key, model_server.base_url, ("scripted-1",))]
-        await run.agent.prepare(opencode_server.box, keys, demo=False)
+        await run.agent.prepare(opencode_server.box, run.directory, keys, demo=False)
         await run.begin(prompt)
         begun.append(run)
         return run
@@ -120,6 +122,46 @@ async def test_it_edits_a_file_and_tells_what_it_does(start: Any, model_server: 
     assert done.details["durationMs"] >= 0
     assert done.details["output"] == "(no output)"
     assert not run.of("error")
+
+
+async def test_a_folder_that_was_opened_without_files_is_worked_in_like_any_other(
+    opencode_server: OpenCodeServer, model_server: ModelServer, workspace: Workspaces, tmp_path: Path
+) -> None:
+    source, folder = workspace({"app.py": "answer = 1\n", "AGENTS.md": "Be kind."}), tmp_path / "begun"
+    (tmp_path / "outside.txt").write_text("elsewhere\n")
+    git(tmp_path, "init", "-q", "-b", "main", str(folder))
+    (folder / ".git" / "opencode").write_text(str(uuid4()))
+    run = Run(opencode_server, folder, "early")
+    key = ProviderKey("early", model_server.key, model_server.base_url, ("scripted-1",))
+    await run.agent.prepare(opencode_server.box, run.directory, [key], demo=False)
+    await run.agent.warm(opencode_server.box, run.directory)
+    assert await run.server.ask("GET", "/session", params=run.where()) == []
+    git(folder, "pull", "-q", str(source), "main")
+    await run.begin(
+        model_server.script(
+            "early",
+            Turn("", [Raw("glob", {"pattern": "**/*.py"}), Raw("grep", {"pattern": "answer"})]),
+            Turn("", [Read("AGENTS.md"), Read("app.py")]),
+            Turn("", [Edit("app.py", "1", "42"), Bash("git log --format=%s && python3 app.py")]),
+            Turn("", [Read(str(tmp_path / "outside.txt"))]),
+            Turn("Done."),
+        )
+    )
+    ask = await run.follow(lambda event: event.kind == "ask")
+    assert ask.details["ask"] == "permission"
+    await run.agent.answer(run.server.box, run.session, ask.part, {"reply": "reject"})
+    await run.finish()
+
+    assert (folder / "app.py").read_text() == "answer = 42\n"
+    outputs = {event.details["tool"]: event.details.get("output", "") for event in run.of("tool")}
+    assert "app.py" in outputs["glob"]
+    assert "app.py" in outputs["grep"]
+    assert "Begin" in outputs["bash"]
+    assert list(run.texts().values()) == ["Done."]
+    assert len(model_server.requests) == 5
+    told = text_of(model_server.requests[-1]["messages"][0])
+    assert "Is directory a git repo: yes" in told
+    assert f"Workspace root folder: {folder}" in told
 
 
 async def test_a_second_engine_rejoins_and_has_every_character_once(
@@ -300,7 +342,7 @@ async def test_a_planted_config_is_not_obeyed(
     )
     run = Run(opencode_server, folder, "planted")
     key = ProviderKey("planted", model_server.key, model_server.base_url, ("scripted-1",))
-    await run.agent.prepare(opencode_server.box, [key], demo=False)
+    await run.agent.prepare(opencode_server.box, run.directory, [key], demo=False)
     await run.begin(model_server.script("planted", Turn("Safe.")))
     await run.finish()
     assert list(run.texts().values()) == ["Safe."]
@@ -314,7 +356,8 @@ async def test_providers_follow_the_user(start: Any, model_server: ModelServer) 
     run = await start(mark)
     await run.follow(lambda event: event.kind == "tool")
     other = ProviderKey("another", "another-key", model_server.base_url, ("m",))
-    await run.agent.prepare(run.server.box, [other, ProviderKey("anthropic", "a-key")], demo=False)
+    keys = [other, ProviderKey("anthropic", "a-key")]
+    await run.agent.prepare(run.server.box, run.directory / "next", keys, demo=False)
     await run.finish()
     assert list(run.texts().values()) == ["Still here."]
 
@@ -323,8 +366,8 @@ async def test_providers_follow_the_user(start: Any, model_server: ModelServer) 
     assert "another-key" in auth
     elsewhere = {"directory": str(run.folder.parent)}
     known = await run.server.ask("GET", "/config/providers", params=elsewhere)
-    assert {provider["id"] for provider in known["providers"]} == {"another", "anthropic"}
-    await run.agent.prepare(run.server.box, [], demo=False)
+    assert {provider["id"] for provider in known["providers"]} == {"another", "anthropic", "rehearsal"}
+    await run.agent.prepare(run.server.box, run.directory / "last", [], demo=False)
     auth_file = run.server.home / ".local/share/opencode/auth.json"
     assert "key" not in auth_file.read_text()
     assert auth_file.stat().st_mode & 0o777 == 0o600

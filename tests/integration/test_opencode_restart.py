@@ -25,7 +25,7 @@ def server(opencode_binary: Path, tmp_path: Path) -> Iterator[OpenCodeServer]:
 async def begun(server: OpenCodeServer, model_server: ModelServer, folder: Path) -> Run:
     run = Run(server, folder, "scripted")
     key = ProviderKey("scripted", model_server.key, model_server.base_url, ("scripted-1",))
-    await run.agent.prepare(server.box, [key], demo=False)
+    await run.agent.prepare(server.box, run.directory, [key], demo=False)
     await run.begin(model_server.script("work", Turn("Working.", [Bash("sleep 30")]), Turn("Never.")))
     await run.follow(lambda event: event.kind == "tool")
     return run

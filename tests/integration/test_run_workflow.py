@@ -1,7 +1,7 @@
 """Every run has an end: the workflow on the real DBOS and PostgreSQL, fakes at the ports."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
@@ -18,12 +18,13 @@ from engine.client import Engine, RunView
 from engine.containers import Containers
 from engine.db import Database
 from engine.errors import RunError
-from engine.ports import Box, Forge, Report, Sandbox
+from engine.ports import Box, Finished, Forge, ProviderKey, Report, Sandbox
 from engine.process import process_id
 from engine.settings import EngineSettings
 from engine.signals import Signals
 from engine.worker import Abandoned, Membership
 from engine.world import World, set_world
+from tests.support.agent import ScriptedAgent
 from tests.support.engine import new_run
 
 
@@ -41,6 +42,9 @@ class Product:
         await self.gate.wait()
         raise self.refusal
 
+    async def provider_keys(self, user_id: UUID) -> list[ProviderKey]:
+        return []
+
     async def ended(self, session: Any, run_id: UUID) -> None:
         self.told.append(run_id)
 
@@ -52,6 +56,11 @@ class AwaySandbox:
 
     async def ensure(self, user_id: UUID, report: Report) -> Box:
         return Box(user_id, "http://127.0.0.1:1", "", PurePosixPath("/r"), PurePosixPath("/o"))
+
+    async def exec(self, box: Box, argv: Sequence[str], **options: Any) -> Finished:
+        return Finished(0, b"", b"")
+
+    async def stop_run(self, box: Box, run_id: UUID) -> None: ...
 
     async def cause_of_death(self, user_id: UUID) -> RunError | None:
         raise RunError("The Docker engine does not answer.", "sandbox")
@@ -113,7 +122,7 @@ async def parts(engine_database: Database, engine_client: Engine, tmp_path: Path
         signals=Signals(engine_database.libpq_url),
         sandbox=sandbox,
         containers=Containers(engine_database, sandbox, settings),
-        agents={},
+        agents={"opencode": ScriptedAgent()},
         forge=cast(Forge, None),
         product=cast(Any, product),
         worker=process_id(),
