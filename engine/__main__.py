@@ -6,13 +6,14 @@ SIGINT parks first (see `Containers.park`): the whole product is being stopped b
 
 import argparse
 import asyncio
+import functools
 import logging
 import os
 import signal
 from collections.abc import Awaitable, Callable
 from importlib import import_module
 
-from engine import logs, traces
+from engine import janitor, logs, traces
 from engine.bootstrap import build, launch
 from engine.metrics import totals
 from engine.ports import Product
@@ -47,7 +48,7 @@ async def work(wanted: str, product: Product, wire: Wire = build) -> None:
     services = [
         asyncio.create_task(serve())
         for serve in (
-            *(here.signals.serve, here.containers.serve),
+            *(here.signals.serve, here.containers.serve, functools.partial(janitor.serve, here)),
             *(name.serve, member.serve, Abandoned(here).serve),
         )
     ]

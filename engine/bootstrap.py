@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dbos import DBOS, DBOSConfig
 
 import engine.check
+import engine.disk
 import engine.run  # noqa: F401 - importing a module registers its workflows
 from engine.agents.opencode import OpenCode
 from engine.containers import Containers

@@ -66,6 +66,8 @@ class NewRun:
     base_branch: str
     limits: dict[str, Any] = field(default_factory=dict)
     """`engine.limits.Limits.stored()`."""
+    restores: UUID | None = None
+    """The ended run whose kept work it begins with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,16 +221,18 @@ class Engine:
 
     async def check_remote(self, project_id: UUID, user_id: UUID) -> RemoteFound:
         """Ask a worker what the project's remote says of itself. EngineAway when none answers."""
-        client = self._client()
-        handle: Any = await client.enqueue_async(
-            {"queue_name": CHECKS, "workflow_name": "check_remote"}, str(project_id), str(user_id)
-        )
+        found = await self.call("check_remote", str(project_id), str(user_id))
+        return RemoteFound(found["default_branch"], tuple(found["branches"]), found["error"])
+
+    async def call(self, workflow: str, *args: str, seconds: float = CHECK_SECONDS) -> Any:
+        """What a worker answers to a short workflow. EngineAway when none does in time."""
+        options: EnqueueOptions = {"queue_name": CHECKS, "workflow_name": workflow}
+        handle: Any = await self._client().enqueue_async(options, *args)
         try:
-            async with asyncio.timeout(CHECK_SECONDS):
-                found = await handle.get_result(polling_interval_sec=0.05)
+            async with asyncio.timeout(seconds):
+                return await handle.get_result(polling_interval_sec=0.05)
         except TimeoutError as error:
             raise EngineAway from error
-        return RemoteFound(found["default_branch"], tuple(found["branches"]), found["error"])
 
     def remote_trouble(self, url: str) -> str | None:
         """What is wrong with a clone URL by its looks alone, with the cure; None when nothing is."""
@@ -240,9 +244,7 @@ class Engine:
 
     async def prune(self, session: AsyncSession, tasks: Select[tuple[UUID]]) -> None:
         """Forget the runs that have ended, and all about them, whose task `tasks` does not select."""
-        await session.execute(
-            delete(Run).where(col(Run.ended_at).is_not(None), col(Run.task_id).not_in(tasks))
-        )
+        await session.execute(delete(Run).where(_over, col(Run.task_id).not_in(tasks)))
 
     # -- what the product reads --------------------------------------------------------------------
 
@@ -376,6 +378,8 @@ class Engine:
         return self._dbos
 
 
+# Until its workspace is gone, the janitor needs to know of the run.
+_over = col(Run.ended_at).is_not(None) & (col(Run.tidied_at).is_not(None) | col(Run.base_sha).is_(None))
 _EVENTS = select(RunEvent, col(Run.task_id), col(Run.project_id)).join(
     Run, col(Run.id) == col(RunEvent.run_id)
 )

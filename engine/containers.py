@@ -28,6 +28,10 @@ SWEEP_SECONDS = 5.0
 ALIVE_SECONDS = 3.0
 
 
+async def _unheard(_: str) -> None:
+    """A Report of what nobody waits for."""
+
+
 class Containers:
     def __init__(self, database: Database, sandbox: Sandbox, settings: EngineSettings) -> None:
         self._database = database
@@ -60,6 +64,24 @@ class Containers:
             row = await session.get(Container, user_id)
             if row is not None:
                 row.used_at = now()
+
+    @asynccontextmanager
+    async def borrow(self, user_id: UUID) -> AsyncIterator[Box | None]:
+        """The user's sandbox, awake for as long as a short look into it takes; None where it is in use."""
+        await self.unless_parked()
+        async with self._database.transaction() as session:
+            row = await self._lock(session, user_id, skip_locked=True)
+            yield await self._sandbox.ensure(user_id, _unheard) if row is not None else None
+
+    async def forget(self, user_id: UUID) -> bool:
+        """Remove a user's sandbox and all that it holds. False while a run needs it."""
+        async with self._database.transaction() as session:
+            row = await self._lock(session, user_id)
+            if await session.scalar(select(exists().where(col(Lease.user_id) == user_id))):
+                return False
+            await self._sandbox.forget(user_id)
+            await session.delete(row)
+            return True
 
     async def spend(self, user_id: UUID) -> None:
         """A run was stopped in there: what escaped goes with the sandbox, as soon as no run needs it."""

@@ -9,8 +9,9 @@ import logging
 
 from sqlalchemy import func
 
+from engine import kept
 from engine.changes import collect_changes, discard_incoming, known
-from engine.git import workspace
+from engine.errors import RunError
 from engine.models import ENDED, Run, now
 from engine.observe import run_ended
 from engine.ports import Box, Session
@@ -108,11 +109,12 @@ async def clear(here: World, recorder: Recorder) -> None:
 
 
 async def _tidy(here: World, run: Run, recorder: Recorder) -> None:
-    """Kill what is left, then remove the workspace."""
+    """Kill what is left, keep what is not pushed, then remove the workspace."""
     box = await lease(here, run, recorder)
     await here.sandbox.stop_run(box, run.id)
     await here.agents[run.agent].close(box, box.repos / str(run.id))
-    await workspace.remove(here.sandbox, box, run.id, project_id=run.project_id)
+    if not await kept.clear(here, run, box, recorder, done=run.status == "done"):
+        raise RunError("its work is neither pushed nor kept; the janitor tries again", "internal")
 
 
 async def _retire(here: World, run: Run) -> None:

@@ -95,12 +95,18 @@ class Run(SQLModel, table=True):
     """When a worker last began to see the cancellation through."""
     cleared_at: datetime | None = _time()
     """When, after its end, nothing was left of it in the sandbox and no lease."""
+    tidied_at: datetime | None = _time()
+    """When its workspace was removed, all of it being pushed, kept, or nothing. The janitor sees to it."""
 
     sandbox: str | None = None
     session_id: str | None = None
     base_sha: str | None = None
     head_sha: str | None = None
-    """The commit that was pushed."""
+    """The commit that holds its work."""
+    pushed_sha: str | None = None
+    """The commit that the remote's branch was put at."""
+    restores: UUID | None = None
+    """The run whose kept work this one begins with."""
     pr_url: str | None = None
     pr_number: int | None = None
     additions: int = 0
@@ -235,3 +241,53 @@ class WebProcess(SQLModel, table=True):
     id: str = Field(primary_key=True)
     seen_at: datetime = _now()
     websockets: int = 0
+
+
+class KeptWork(SQLModel, table=True):
+    """Work of a run that is not on the remote, in `{openlinear_home}/kept/{run_id}`.
+
+    It refers to no other row: it outlives its run, task and project until it expires.
+    """
+
+    __tablename__ = "kept_work"
+
+    run_id: UUID = Field(primary_key=True)
+    task_id: UUID = Field(index=True)
+    project_id: UUID
+    user_id: UUID = Field(index=True)
+    """Whose it is: the one who pressed Execute."""
+    title: str = Field(sa_type=Text)
+    base_sha: str
+    head_sha: str | None = None
+    """The commit in the bundle; None where no tracked file differs from the base."""
+    created_at: datetime = _now()
+    expires_at: datetime = Field(sa_column=Column(DateTime(timezone=True), nullable=False))
+    bundle_bytes: int = Field(default=0, sa_type=BigInteger)
+    files_bytes: int = Field(default=0, sa_type=BigInteger)
+    left_out: list[dict[str, Any]] = Field(default_factory=list, sa_column=Column(JSONB, nullable=False))
+    """`{name, bytes, why}` of each file or folder that was not kept."""
+    restored_at: datetime | None = _time()
+
+
+class Finding(SQLModel, table=True):
+    """Something the janitor met that was not as it should be. One row a subject, as last seen."""
+
+    __tablename__ = "findings"
+
+    kind: str = Field(primary_key=True)
+    subject: str = Field(primary_key=True)
+    detail: str = Field(sa_type=Text)
+    mended: bool
+    """Whether it was put right; where not, somebody has to look."""
+    first_found_at: datetime = _now()
+    found_at: datetime = _now()
+
+
+class StorageReport(SQLModel, table=True):
+    """The latest answer to a question about storage: `disk` (see engine.disk), `janitor` (its last round)."""
+
+    __tablename__ = "storage_reports"
+
+    name: str = Field(primary_key=True)
+    made_at: datetime = _now()
+    value: dict[str, Any] = Field(sa_column=Column(JSONB, nullable=False))

@@ -67,6 +67,15 @@ async def claim_abandoned(database: Database, worker: str) -> list[Hold]:
         return [_seize(run, worker) for run in runs]
 
 
+async def claim_untidied(database: Database, worker: str, limit: int = 20) -> list[Hold]:
+    """Take ended, cleared runs whose workspace had to stay: what prevented its keeping may be over."""
+    async with database.transaction() as session:
+        stays = col(Run.tidied_at).is_(None) & col(Run.base_sha).is_not(None)
+        query = select(Run).where(stays, col(Run.cleared_at).is_not(None)).limit(limit)
+        query = query.order_by(func.random()).with_for_update(skip_locked=True)
+        return [_seize(run, worker) for run in (await session.execute(query)).scalars()]
+
+
 def _seize(run: Run, worker: str) -> Hold:
     run.fence += 1
     run.owner = worker

@@ -98,6 +98,15 @@ class Sandbox(Protocol):
     async def found(self) -> dict[UUID, BoxState]:
         """Every sandbox of this installation that exists now, by its user."""
 
+    async def holdings(self) -> dict[UUID, int]:
+        """Bytes that each user's volumes hold, workspaces and all, whether a sandbox is there or not."""
+
+    async def forget(self, user_id: UUID) -> None:
+        """Remove the sandbox and its volumes, for a user that is no more."""
+
+    async def image_bytes(self) -> int:
+        """What the images or programs that sandboxes are made from take."""
+
     async def cause_of_death(self, user_id: UUID) -> RunError | None:
         """Why the sandbox or its agent died, when it can be told: `limit` for want of memory."""
 
@@ -243,6 +252,14 @@ class RemoteAccess:
     credential: Credential | None
 
 
+@dataclass(frozen=True, slots=True)
+class Known:
+    """Whom and what the product knows; anything else of theirs is a left-over."""
+
+    users: frozenset[UUID]
+    projects: frozenset[UUID]
+
+
 class Product(Protocol):
     """What the engine asks of the product. Secrets pass through here alone, when they are used."""
 
@@ -250,6 +267,12 @@ class Product(Protocol):
         """The project's remote with this user's credential. RunError when they may not read it."""
 
     async def provider_keys(self, user_id: UUID) -> Sequence[ProviderKey]: ...
+
+    async def known(self) -> Known:
+        """Every user and project there is, hidden ones too."""
+
+    async def kept(self, session: Any, run_id: UUID) -> None:
+        """Work of this ended run is kept now, or no longer. Called in the transaction that records it."""
 
     async def ended(self, session: Any, run_id: UUID) -> None:
         """A run ended. Called in the transaction (an AsyncSession) that records the end."""

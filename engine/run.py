@@ -24,6 +24,7 @@ from engine.git.mirror import Mirror
 from engine.git.publish import push
 from engine.git.remote import Remote, parse
 from engine.git.store import Store
+from engine.kept import put_back, start_of
 from engine.limits import Limits
 from engine.models import Run, now
 from engine.observe import observed
@@ -167,6 +168,7 @@ async def publish(here: World, run: Run, recorder: Recorder) -> End | None:
     await recorder.write([], branch=branch)
     if tip != run.head_sha:
         await push(store, remote, credential, sha=known(run.head_sha), branch=branch, expected=tip)
+    await recorder.write([], pushed_sha=run.head_sha)
     return None
 
 
@@ -262,12 +264,13 @@ async def _mirror(here: World, run: Run) -> tuple[Mirror, str]:
     mirror = Mirror(here.settings.repos, run.project_id)
     remote, credential = await _remote(here, run)
     tip = await mirror.refresh(remote, credential, run.base_branch)
-    return mirror, run.base_sha or tip
+    return mirror, run.base_sha or await start_of(here, run) or tip
 
 
 async def _lay_out(here: World, run: Run, box: Box) -> None:
     base = known(run.base_sha)
     await workspace.make(here.sandbox, box, run.id, project_id=run.project_id, base=base, branch=run.branch)
+    await put_back(here, run, box)
 
 
 async def _begin(here: World, run: Run, recorder: Recorder) -> Box:

@@ -60,6 +60,14 @@ class EngineSettings(BaseSettings):
     demo_model_pace: float = Field(1.0, ge=0)
     """How slowly the demo model works, so that a person can watch: 1 is 6 to 10 s a card, 0 is at once."""
     pack_limit_mb: int = Field(512, ge=1)
+    kept_days: float = Field(30.0, ge=0)
+    """How long work that was not pushed is kept after its run."""
+    kept_min_days: float = Field(3.0, ge=0)
+    """How long it is kept even where all of it together is over `kept_max_gb`."""
+    kept_max_gb: float = Field(20.0, ge=0)
+    kept_files_mb: int = Field(200, ge=0)
+    """How much of what git ignores is kept with a run's work; the largest is left out first."""
+    janitor_interval_seconds: float = Field(3600.0, gt=0)
     worker_concurrency: int = Field(16, ge=1)
     queue_poll_seconds: float = Field(0.05, gt=0)
     worker_heartbeat_seconds: float = Field(5.0, gt=0)
@@ -74,6 +82,11 @@ class EngineSettings(BaseSettings):
             if url.startswith(prefix):
                 return "postgresql+psycopg://" + url.removeprefix(prefix)
         return url
+
+    @property
+    def kept(self) -> Path:
+        """Work that was not pushed, a folder a run."""
+        return self.openlinear_home / "kept"
 
     @property
     def repos(self) -> Path:

@@ -8,9 +8,9 @@ from sqlalchemy import select
 from sqlmodel import col
 
 from engine.errors import RunError
-from engine.ports import Credential, Product, ProviderKey, RemoteAccess
+from engine.ports import Credential, Known, Product, ProviderKey, RemoteAccess
 from openlinear import db, vault
-from openlinear.models import Project, Provider
+from openlinear.models import Project, Provider, User
 from openlinear.services import credentials, execution
 
 KEY_CHANGED = (
@@ -45,6 +45,15 @@ class OpenLinear:
             )
             for row in rows
         ]
+
+    async def known(self) -> Known:
+        async with db.transaction() as session:
+            users = await session.scalars(select(col(User.id)))
+            projects = await session.scalars(select(col(Project.id)))
+            return Known(frozenset(users), frozenset(projects))
+
+    async def kept(self, session: Any, run_id: UUID) -> None:
+        await execution.kept(session, run_id)
 
     async def ended(self, session: Any, run_id: UUID) -> None:
         await execution.ended(session, run_id)

@@ -133,6 +133,18 @@ def key_import(
 
 
 @app.command()
+def disk(
+    clean: Annotated[bool, typer.Option("--clean", help="Have the janitor make its round first.")] = False,
+) -> None:
+    """Show what takes space, and what the janitor found."""
+    from openlinear.disk import show  # noqa: PLC0415 - as above
+
+    with plainly(), database(Settings(), "measuring the disk") as url:
+        os.environ["DATABASE_URL"] = url
+        asyncio.run(show(Say(), clean=clean))
+
+
+@app.command()
 def version() -> None:
     """Print the version."""
     Say().line(installed_version("openlinear"))

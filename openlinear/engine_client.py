@@ -1,6 +1,7 @@
 """The one way from the product to the engine."""
 
 from engine.client import Engine
+from engine.storage import Storage
 from openlinear.settings import get_settings
 
 _client: Engine | None = None
@@ -12,6 +13,11 @@ def engine_client() -> Engine:
     if _client is None:
         _client = Engine(get_settings())
     return _client
+
+
+def storage_client() -> Storage:
+    """The same for what the engine stores."""
+    return Storage(get_settings(), engine_client())
 
 
 async def close() -> None:

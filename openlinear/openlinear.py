@@ -18,6 +18,7 @@ from openlinear.pages.elsewhere import Elsewhere
 from openlinear.pages.projects import ProjectsState, home_page, projects_page
 from openlinear.pages.settings import SettingsState, settings_page
 from openlinear.pages.sign_in import login_page, register_page
+from openlinear.pages.storage import StorageState, storage_page
 from openlinear.pages.task import PanelState
 from openlinear.services.errors import NotSignedIn, ServiceError
 
@@ -84,6 +85,12 @@ app.add_page(
     route="/settings",
     title="Settings · OpenLinear",
     on_load=[Elsewhere.arrive, ShellState.load, SettingsState.load],
+)
+app.add_page(
+    storage_page,
+    route="/settings/storage",
+    title="Storage · OpenLinear",
+    on_load=[Elsewhere.arrive, ShellState.load, StorageState.load],
 )
 app.add_page(
     board_page, route=ROUTE, title="OpenLinear", on_load=[BoardState.open, PanelState.open, ShellState.load]

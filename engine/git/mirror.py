@@ -42,12 +42,12 @@ class Mirror:
         self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         async with locked(self._lock) as held:
             await create_bare(self.path)
-            await asyncio.to_thread(_clear_stale, self.path)
+            await asyncio.to_thread(clear_stale, self.path)
             try:
                 await self._fetch(remote, credential, held)
                 await consolidate(self.path, held)
             finally:  # a fetch that broke off leaves its half of a pack, which may be what fills the disk
-                await asyncio.to_thread(_clear_stale, self.path)
+                await asyncio.to_thread(clear_stale, self.path)
             return await self._tip(branch)
 
     async def _fetch(self, remote: Remote, credential: Credential | None, held: int) -> None:
@@ -80,6 +80,11 @@ class Mirror:
                 f"The repository has no branch named {branch}. It has {some}: choose one in the project.",
                 "remote",
             ) from error
+
+    async def holds(self, sha: str) -> bool:
+        """Whether this commit is in the mirror."""
+        found = await git("cat-file", "-e", f"{sha}^{{commit}}", git_dir=self.path, accept=(0, 1, 128))
+        return found.code == 0
 
     async def share(self, target: Path) -> None:
         """Lend the mirror's objects: hard links of its packs in `target`, which a sandbox sees read-only."""
@@ -121,8 +126,8 @@ def lend_objects(objects: Path, borrow: Path) -> None:
     (objects / "info" / "alternates").write_text(os.path.relpath(borrow, objects) + "\n")
 
 
-def _clear_stale(path: Path) -> None:
-    """Remove what a killed git left: whoever holds the lock knows that no other git is at work here."""
+def clear_stale(path: Path) -> int:
+    """Remove what a killed git left: how many files. Whoever holds the lock knows that no git is at work."""
     stale = [
         *path.glob("*.lock"),
         *(path / "refs").rglob("*.lock"),
@@ -130,6 +135,7 @@ def _clear_stale(path: Path) -> None:
     ]
     for file in stale:
         file.unlink(missing_ok=True)
+    return len(stale)
 
 
 def _link_packs(source: Path, target: Path) -> None:

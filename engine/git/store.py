@@ -147,6 +147,29 @@ class Store:
         )
         return found.code == 0 and bool(found.line)
 
+    async def head_of(self, run_id: UUID) -> str | None:
+        """The commit that holds this run's work; None where it made none."""
+        if not await asyncio.to_thread(self.path.exists):
+            return None
+        found = await git(
+            "rev-parse",
+            "--verify",
+            "--quiet",
+            f"{_RUNS}{run_id}^{{commit}}",
+            git_dir=self.path,
+            accept=(0, 1),
+        )
+        return found.line or None
+
+    async def bundle(self, run_id: UUID, base: str, target: Path) -> None:
+        """Write the run's commits beyond `base` to `target`, as a bundle that any clone can fetch from."""
+        _check_names(base)
+        await git(
+            *("bundle", "create", "--quiet", "--version=2", str(target), f"{_RUNS}{run_id}", f"^{base}"),
+            git_dir=self.path,
+            timeout=600,
+        )
+
     async def _create(self) -> None:
         if not self.path.exists():
             async with locked(self._lock):

@@ -42,9 +42,9 @@ async def begin(
 
     One that is there, filled or not, is left as it is.
     """
-    finished = await _run(sandbox, box, "begin", run_id, [branch, *author], timeout=60)
+    finished = await run(sandbox, box, "begin", run_id, [branch, *author], timeout=60)
     if finished.exit_code != 0:
-        raise _failed("made", finished)
+        raise failed("made", finished)
     return folder(box, run_id)
 
 
@@ -65,9 +65,9 @@ async def make(
     is made again. `author` is whom the agent's own commits name.
     """
     objects = str(box.objects / str(project_id))
-    finished = await _run(sandbox, box, "make", run_id, [objects, base, branch, *author], timeout=timeout)
+    finished = await run(sandbox, box, "make", run_id, [objects, base, branch, *author], timeout=timeout)
     if finished.exit_code != 0:
-        raise _failed("made", finished)
+        raise failed("made", finished)
     return folder(box, run_id)
 
 
@@ -86,7 +86,7 @@ async def collect(
 
     RunError when the pack is over `limit_mb` megabytes or a file cannot be read.
     """
-    finished = await _run(
+    finished = await run(
         sandbox,
         box,
         "collect",
@@ -96,9 +96,9 @@ async def collect(
         limit=limit_mb * MEBIBYTE,
         timeout=timeout,
     )
-    facts = _facts(finished)
+    facts = facts_of(finished)
     if finished.exit_code != 0 or not {"head", "tree"} <= facts.keys():
-        raise _failed("collected", finished)
+        raise failed("collected", finished)
     pack_out.flush()
     notes = dict.fromkeys(plain(note, limit=200) for note in facts.get("note", [])[:20])
     return Collected(facts["head"][0], facts["tree"][0], "changed" in facts, tuple(notes))
@@ -110,12 +110,12 @@ async def remove(sandbox: Sandbox, box: Box, run_id: UUID, *, project_id: UUID) 
     Tracked files stay behind as a spare, which the next `make` for this project begins with.
     """
     objects = str(box.objects / str(project_id))
-    finished = await _run(sandbox, box, "remove", run_id, [objects], timeout=300)
+    finished = await run(sandbox, box, "remove", run_id, [objects], timeout=300)
     if finished.exit_code != 0:
-        raise _failed("removed", finished)
+        raise failed("removed", finished)
 
 
-async def _run(
+async def run(
     sandbox: Sandbox,
     box: Box,
     job: str,
@@ -130,7 +130,7 @@ async def _run(
     return await sandbox.exec(box, argv, stdin=_SCRIPT, stdout=stdout, limit=limit, timeout=timeout)
 
 
-def _facts(finished: Finished) -> dict[str, list[str]]:
+def facts_of(finished: Finished) -> dict[str, list[str]]:
     facts: dict[str, list[str]] = {}
     for line in finished.stderr.decode(errors="replace").splitlines():
         if line.startswith(_FACT):
@@ -139,7 +139,7 @@ def _facts(finished: Finished) -> dict[str, list[str]]:
     return facts
 
 
-def _failed(what: str, finished: Finished) -> RunError:
+def failed(what: str, finished: Finished) -> RunError:
     said = finished.stderr.decode(errors="replace")
     if "No space left on device" in said:
         return disk_full()

@@ -1,4 +1,4 @@
-# A run's workspace, inside its sandbox: sh -s -- begin|make|collect|remove WORKSPACE ...
+# A run's workspace, inside its sandbox: sh -s -- begin|make|collect|archive|restore|remove WORKSPACE ...
 #
 # What the agent left is not trusted to be a sane repository. Collecting reads its files and, where
 # they are whole, its commits, through a repository made anew: no config, hook, index or exclude of
@@ -145,6 +145,42 @@ collect() {
         git pack-objects --quiet --revs --stdout --no-use-bitmap-index --threads=2
 }
 
+# What no commit holds: ignored files, folders of submodules, the agent's own repository. See archive.py.
+archive() {
+    objects=$1 base=$2 code=$3 limit=$4
+    [ -d "$ws" ] && [ ! -L "$ws" ] || { tell "gone yes"; exit 0; }
+    cd "$ws"
+    open_up
+    fresh_repository
+    git read-tree "$base"
+    git ls-files -z --others --ignored --exclude-standard --directory >"$state/names"
+    git ls-files -z --stage >"$state/staged"
+    # Of submodules, those that hold anything: one that nobody looked into is an empty folder.
+    sed -nz 's/^160000 [0-9a-f]* [0-9]*\t//p' "$state/staged" |
+        xargs -0 -r sh -c 'for one; do [ -z "$(ls -A -- "$one" 2>/dev/null)" ] || printf "%s\0" "$one"; done' sh \
+            >>"$state/names"
+    unset GIT_DIR GIT_WORK_TREE GIT_INDEX_FILE
+    python3 -I -c "$code" "$ws" "$state" "$limit" <"$state/names"
+}
+
+# Put an earlier run's work into a fresh workspace: its commits, then the files that no commit holds.
+# The engine has laid both down in the state's folder. The mark comes last: now it is whole.
+put_back() {
+    head=$1
+    [ ! -e "$state/restored" ] || exit 0
+    cd "$ws"
+    if [ -s "$state/work.bundle" ]; then
+        git bundle unbundle "$state/work.bundle" >/dev/null
+        git reset --quiet --hard "$head"
+    fi
+    # What is archived under git/ and nested/ is for a person to look into, not to be put back.
+    if [ -s "$state/files.tar.gz" ]; then
+        tar -xzf "$state/files.tar.gz" --no-same-owner --skip-old-files --strip-components=1 files
+    fi
+    rm -f "$state/work.bundle" "$state/files.tar.gz"
+    : >"$state/restored"
+}
+
 # Files that nobody may read would be left out, some without a word.
 open_up() {
     find . -path ./.git -prune -o -type d ! -perm -0700 -exec chmod u+rwx {} \; \
@@ -218,6 +254,8 @@ case $job in
 begin) begin "$@" ;;
 make) make "$@" ;;
 collect) collect "$@" ;;
+archive) archive "$@" ;;
+restore) put_back "$@" ;;
 remove)
     objects=$1
     keep || wipe "$ws"

@@ -17,7 +17,7 @@ from engine.errors import RunError
 from engine.metrics import CONTAINER_STARTS, totals
 from engine.ports import Box, BoxState, Finished, Report, SandboxName
 from engine.sandbox import container as spec
-from engine.sandbox import docker_exec, image
+from engine.sandbox import docker_exec, docker_volumes, image
 from engine.sandbox.daemon import AWAY, Daemon, refusal
 from engine.sandbox.docker_network import workers_network
 from engine.sandbox.docker_state import Watch
@@ -199,6 +199,16 @@ class DockerSandbox:
             raise refusal("list the containers", error) from error
         states: dict[str, BoxState] = {"running": "running", "restarting": "running", "paused": "paused"}
         return {UUID(one.labels["userId"]): states.get(one.status, "stopped") for one in containers}
+
+    async def holdings(self) -> dict[UUID, int]:
+        return await docker_volumes.holdings(self._settings, self._daemon)
+
+    async def forget(self, user_id: UUID) -> None:
+        await self.remove(user_id)
+        await docker_volumes.remove_volumes(self._settings, self._daemon, user_id)
+
+    async def image_bytes(self) -> int:
+        return await docker_volumes.image_bytes(self._settings, self._daemon)
 
     async def cause_of_death(self, user_id: UUID) -> RunError | None:
         container = await self._get(user_id)

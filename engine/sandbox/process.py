@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import os
 import platform
+import shutil
 import signal
 import socket
 import time
@@ -15,6 +16,7 @@ from typing import BinaryIO
 from uuid import UUID, uuid4
 
 from engine.errors import RunError
+from engine.folders import bytes_in, ids_in
 from engine.metrics import CONTAINER_STARTS, totals
 from engine.ports import Box, BoxState, Finished, Report, SandboxName
 from engine.sandbox import daemonized as daemon
@@ -165,6 +167,21 @@ class ProcessSandbox:
         folder = self._settings.openlinear_home / "sandbox"
         records = await asyncio.to_thread(lambda: list(folder.glob("*/server.json")))
         return {UUID(path.parent.name): states[daemon.state(daemon.load(path))] for path in records}
+
+    async def holdings(self) -> dict[UUID, int]:
+        folder = self._settings.openlinear_home / "sandbox"
+
+        def weigh() -> dict[UUID, int]:
+            return {user: bytes_in(folder / str(user)) for user in ids_in(folder)}
+
+        return await asyncio.to_thread(weigh)
+
+    async def forget(self, user_id: UUID) -> None:
+        await self.remove(user_id)
+        await asyncio.to_thread(shutil.rmtree, self._cell(user_id).folder, ignore_errors=True)
+
+    async def image_bytes(self) -> int:
+        return await asyncio.to_thread(bytes_in, self._settings.openlinear_home / "opencode")
 
     async def cause_of_death(self, user_id: UUID) -> RunError | None:
         cell = self._cell(user_id)

@@ -12,7 +12,18 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from openlinear import db, engine_client
 from openlinear import metrics as counted
-from openlinear.api import auth, events, health, metrics, preferences, problems, projects, runs, tasks
+from openlinear.api import (
+    auth,
+    events,
+    health,
+    metrics,
+    preferences,
+    problems,
+    projects,
+    runs,
+    storage,
+    tasks,
+)
 from openlinear.api.limits import BodyLimit
 from openlinear.housekeeping import keep_house
 from openlinear.newsreader import news_reader
@@ -52,7 +63,7 @@ def create_api() -> FastAPI:
         lifespan=lifespan,
     )
     problems.install(app)
-    for module in (auth, projects, runs, tasks, preferences, events, health, metrics):
+    for module in (auth, projects, runs, tasks, storage, preferences, events, health, metrics):
         app.include_router(module.router)
     app.add_api_route(REST, _nothing, methods=METHODS, include_in_schema=False)
     app.add_middleware(BodyLimit)

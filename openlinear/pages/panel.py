@@ -7,6 +7,7 @@ import reflex as rx
 from openlinear.components import ui
 from openlinear.components.card import attempt, changes, cost, result
 from openlinear.components.cards import Card
+from openlinear.components.kept import downloads
 from openlinear.components.limits import limit_fields
 from openlinear.live import LiveState, LogState
 from openlinear.pages.task import Ask, PanelState
@@ -119,6 +120,7 @@ def _head(project_id: rx.Var[str], execute: Any, cancel: Any, remove: Any) -> rx
             on_save=lambda text: PanelState.save_title(PanelState.task_id, text),
         ),
         _facts(run),
+        _kept(run),
         class_name="panel-head",
     )
 
@@ -179,6 +181,35 @@ def _facts(run: rx.Var[Any]) -> rx.Component:
                 ),
                 class_name="ended",
             ),
+        ),
+    )
+
+
+def _kept(run: rx.Var[Any]) -> rx.Component:
+    """What the last run did not push, and the two things to do about it."""
+    kept = PanelState.kept
+    return rx.cond(
+        (kept.run != "") & (kept.run == run.id) & ~run.open,
+        rx.el.div(
+            rx.el.span(
+                ui.icon("archive", 14),
+                "Unpushed work kept until ",
+                kept.until,
+                class_name="fact num",
+                title=kept.left,
+            ),
+            rx.el.span(
+                *downloads(kept.run, kept.bundle, kept.files),
+                rx.el.button(
+                    "Restore",
+                    class_name="btn",
+                    type="button",
+                    title="Run the task again, from this work",
+                    on_click=PanelState.restore(kept.run),
+                ),
+                class_name="acts",
+            ),
+            class_name="panel-facts kept",
         ),
     )
 

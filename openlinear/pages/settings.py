@@ -131,7 +131,7 @@ def settings_page() -> rx.Component:
     return shell.shell(
         rx.el.header(shell.unfold_button(), rx.el.h1("Settings"), class_name="topbar"),
         shell.banners(LiveState.get_full_name(), SettingsState.load),
-        rx.el.main(_models(), _execution(), _limits(), _look(), class_name="content"),
+        rx.el.main(_models(), _execution(), _limits(), _look(), _storage(), class_name="content"),
         notice(NoticeState.close),
         current="settings",
     )
@@ -270,4 +270,15 @@ def _look() -> rx.Component:
     return rx.el.section(
         rx.el.h2("Look"),
         rx.el.div(rx.el.span("Theme"), ui.ThemeSwitch.create(), class_name="setting"),
+    )
+
+
+def _storage() -> rx.Component:
+    return rx.el.section(
+        rx.el.h2("Storage"),
+        rx.el.div(
+            rx.el.span("Unpushed work, and what takes space"),
+            ui.link("Open", href="/settings/storage", class_name="btn"),
+            class_name="setting",
+        ),
     )

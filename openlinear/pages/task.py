@@ -7,15 +7,16 @@ from datetime import date
 from typing import Any
 
 import reflex as rx
+from sqlmodel.ext.asyncio.session import AsyncSession
 
 from engine.limits import Limits
 from openlinear.components.acting import Personal, an_id
 from openlinear.components.cards import Card, card_of
 from openlinear.components.limits import Bound, amount, bounds_of, reached
 from openlinear.live import entry_of
-from openlinear.services import execution, feed, labels, limits, projects, providers, tasks
+from openlinear.services import execution, feed, labels, limits, projects, providers, storage, tasks
 from openlinear.services.errors import NotFound
-from openlinear.services.views import AskView, ExecutionView, TaskView
+from openlinear.services.views import Actor, AskView, ExecutionView, TaskView
 
 PAGE = 200
 COLORS = ("blue", "green", "amber", "violet", "red", "slate")
@@ -58,6 +59,17 @@ class Ask:
     questions: list[Question] = field(default_factory=list)
 
 
+@dataclass(frozen=True)
+class Kept:
+    """Work of the last run that was not pushed; `run` is empty where all of it was."""
+
+    run: str = ""
+    until: str = ""
+    left: str = ""
+    bundle: bool = False
+    files: bool = False
+
+
 class PanelState(Personal, rx.State):
     """The open task. Its log lines come page by page, then live (see assets/ui/entries.js)."""
 
@@ -83,6 +95,7 @@ class PanelState(Personal, rx.State):
     run_id: str = ""
     entries: list[dict[str, Any]] = []
     patch: str = ""
+    kept: Kept = Kept()
     tab: str = "conversation"
     missing: bool = False
     _above: Limits = Limits()
@@ -121,6 +134,7 @@ class PanelState(Personal, rx.State):
                 self._above = await limits.above_tasks(session, actor)
                 self.asks = [_ask(ask) for ask in await execution.asks(session, actor, ident)]
                 self.patch = (await execution.diff(session, actor, ident)).patch
+                self.kept = await _kept(session, actor, task)
                 self._show(task, seen)
         except NotFound:
             self.missing = True
@@ -237,6 +251,12 @@ class PanelState(Personal, rx.State):
         self.asks = [ask for ask in self.asks if ask.id != ask_id]
 
     @rx.event
+    async def restore(self, run_id: str) -> None:
+        """Run the task again, from what an earlier run left. The card tells the rest."""
+        async with self._acting() as (session, actor):
+            await storage.restore(session, actor, an_id(run_id))
+
+    @rx.event
     async def show_tab(self, tab: str) -> None:
         self.tab = tab
         self.raising = 0
@@ -274,3 +294,20 @@ def _ask(ask: AskView) -> Ask:
         for one in ask.questions
     ]
     return Ask(str(ask.id), ask.kind, ask.text, questions)
+
+
+async def _kept(session: AsyncSession, actor: Actor, task: TaskView) -> Kept:
+    """What is kept of the task's last run, for the one whose it is."""
+    if task.execution is None:
+        return Kept()
+    try:
+        found = await storage.kept_of(session, actor, task.execution.run_id)
+    except NotFound:
+        return Kept()
+    return Kept(
+        str(found.run_id),
+        f"{found.expires_at.day} {found.expires_at:%B}",
+        storage.left_out(found),
+        found.bundle_bytes > 0,
+        found.files_bytes > 0,
+    )

@@ -24,13 +24,23 @@ from openlinear.services.views import Actor, AskView, DiffView, FileChange, LogE
 AFTERWARDS = {"done": "done", "cancelled": "cancelled"}
 """Where an ended run puts its task; after a failure it stays, to be retried."""
 
+CARRY_ON = (
+    "\n\nAn earlier attempt left its unfinished work in this folder. Look at it first and carry on from it."
+)
+
 
 async def execute(
-    session: AsyncSession, actor: Actor, task_id: UUID, limits: LimitsPatch | None = None
+    session: AsyncSession,
+    actor: Actor,
+    task_id: UUID,
+    limits: LimitsPatch | None = None,
+    *,
+    restores: UUID | None = None,
 ) -> UUID:
     """Start a run of the task as this actor; its id. It begins when the transaction commits.
 
-    `limits` take the place of the task's, for this run alone.
+    `limits` take the place of the task's, for this run alone. `restores` is a run of the task whose kept
+    work it begins with (`storage.restore` checks whose it is).
 
     Conflict when it runs already, the actor's parallel limit is reached, no model is connected, or
     agents would share the server itself (see `sandbox`).
@@ -45,13 +55,14 @@ async def execute(
         project_id=project.id,
         user_id=actor.id,
         title=found.title,
-        prompt=_prompt(card),
+        prompt=_prompt(card) + (CARRY_ON if restores else ""),
         agent=found.agent,
         model=await model_for(session, actor, found.model, demo=project.demo),
         author_name=actor.name,
         author_email=actor.email,
         base_branch=project.default_branch,
         limits=(await for_run(session, actor, found.limits, limits)).stored(),
+        restores=restores,
     )
     limit = (await get_settings(session, actor)).parallel_limit
     try:
@@ -126,6 +137,14 @@ async def ended(session: AsyncSession, run_id: UUID) -> None:
     found = await session.get(Task, run.task_id, with_for_update=True)
     if found is not None:
         await _put(session, found, AFTERWARDS.get(run.status, found.status), run.user_id)
+
+
+async def kept(session: AsyncSession, run_id: UUID) -> None:
+    """Work of a run is kept, or no longer, as its panel shows. For the engine, as `ended`."""
+    run = await engine_client().run(session, run_id)
+    found = await session.get(Task, run.task_id, with_for_update=True) if run else None
+    if run is not None and found is not None:
+        await _put(session, found, found.status, run.user_id)
 
 
 async def _held(session: AsyncSession, actor: Actor, task_id: UUID) -> tuple[Task, Project]:

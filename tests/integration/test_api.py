@@ -355,7 +355,8 @@ async def test_a_stranger_finds_nothing_of_anothers(
     label = (await api.post("/api/labels", json={"name": "Bug"}, headers=owner)).json()
     task = {"projectId": str(project.id), "title": "Fix"}
     card = (await api.post("/api/tasks", json=task, headers=owner)).json()
-    ids = {"project_id": project.id, "task_id": card["id"], "label_id": label["id"], "ask_id": uuid4()}
+    ids = {"project_id": project.id, "task_id": card["id"], "label_id": label["id"]}
+    ids |= {"ask_id": uuid4(), "run_id": uuid4()}
     bodies = {"/api/projects/{project_id}": {"name": "Mine", "cloneUrl": URL}}
     walked = 0
     for method, path in routes():
