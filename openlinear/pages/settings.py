@@ -86,7 +86,7 @@ class SettingsState(Personal, rx.State):
     async def _save(self, patch: dict[str, Any]) -> None:
         """What the browser names is checked against the settings there are."""
         self.error = ""
-        allowed = preferences.SettingsPatch.__annotations__
+        allowed = preferences.SettingsPatch.__annotations__.keys() - {"limits"}
         wanted: Any = {name: value for name, value in patch.items() if name in allowed}
         try:
             async with self._acting() as (session, actor):
