@@ -3,7 +3,9 @@
 import argparse
 import asyncio
 import logging
+import os
 import random
+import sys
 import time
 from random import Random
 
@@ -12,6 +14,7 @@ from tests.chaos.crowd import serve_crowd
 from tests.chaos.faults import MILD, ROUGH, drawn_fault
 from tests.chaos.instance import serve_instance
 from tests.chaos.ledger import table
+from tests.chaos.network import SIGN, isolated
 
 BATCH = 25
 """Faults between two looks at every end."""
@@ -29,6 +32,9 @@ async def chaos(seed: int, seconds: float, workers: int, parts: list[str]) -> No
 
 
 def main() -> None:
+    if SIGN not in os.environ:
+        argv = isolated([sys.executable, "-m", "tests.chaos", *sys.argv[1:]])
+        os.execvp(argv[0], argv)
     parser = argparse.ArgumentParser(prog="tests.chaos", description=__doc__)
     parser.add_argument("--seed", type=int, default=random.randrange(1 << 32))
     parser.add_argument("--minutes", type=float, default=60.0)

@@ -87,7 +87,6 @@ class Dockerd:
         self.process: subprocess.Popen[bytes] | None = None
         digit = os.getpid() % 200
         self._net = f"10.213.{digit}"
-        self._own_bridge = f"olchaos{digit}"
 
     def start(self) -> None:
         self._forget_the_dead()
@@ -95,7 +94,7 @@ class Dockerd:
         argv: list[str | Path] = [
             shutil.which("dockerd", path="/usr/sbin:/usr/bin:/sbin:" + os.environ["PATH"]) or "dockerd",
             *("--host", self.host, "--data-root", self.root / "data", "--exec-root", self.root / "exec"),
-            *("--pidfile", self.root / "d.pid", "--bridge", self._bridge(), "--mtu", "1400"),
+            *("--pidfile", self.root / "d.pid", "--bridge", "none", "--mtu", "1400"),
             *("--iptables=false", "--ip-masq=false", "--ip-forward=false"),
             *("--default-address-pool", f"base={self._net}.0/24,size=26"),
             *("--host-gateway-ip", f"{self._net}.1"),
@@ -115,16 +114,6 @@ class Dockerd:
                 tail = (self.root / "dockerd.log").read_text()[-2000:]
                 raise AssertionError(f"the private Docker engine did not start:\n{tail}")
             time.sleep(POLL_SECONDS)
-
-    def _bridge(self) -> str:
-        """A bridge of its own: `--bridge none` would delete docker0, which is the machine's engine's."""
-        address = self._net.replace("10.213.", "10.214.") + ".1/24"
-        subprocess.run(
-            ["ip", "link", "add", self._own_bridge, "type", "bridge"], capture_output=True, check=False
-        )
-        subprocess.run(["ip", "addr", "replace", address, "dev", self._own_bridge], check=True)
-        subprocess.run(["ip", "link", "set", self._own_bridge, "up"], check=True)
-        return self._own_bridge
 
     def _forget_the_dead(self) -> None:
         """The pid files of a killed engine; its containerd dies with it, and may be a zombie for long."""
@@ -173,7 +162,6 @@ class Dockerd:
         below = [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()]
         for mount in sorted((one for one in below if one.startswith(f"{self.root}/")), reverse=True):
             subprocess.run(["umount", "--lazy", mount], check=True)
-        subprocess.run(["ip", "link", "delete", self._own_bridge], check=True)
         shutil.rmtree(self.root)
 
 

@@ -1,0 +1,105 @@
+"""Kill it anywhere. One file, so that its tests follow each other: they take all of a machine."""
+
+import asyncio
+import os
+import random
+import signal
+import time
+from collections.abc import AsyncIterator
+from random import Random
+
+import pytest
+
+from tests.chaos.campaign import campaign, judge
+from tests.chaos.crowd import Crowd, serve_crowd
+from tests.chaos.faults import CUTS, schedule
+from tests.chaos.instance import LEASE_SECONDS, Instance, serve_instance
+from tests.chaos.ledger import table
+from tests.chaos.parts import Program
+from tests.support.needs import require
+
+WORKERS = 3
+KILLS = 60
+TIMES = {
+    **{"worker": 8, "postgres": 7, "web": 5, "container": 3, "agent": 3},
+    **{"dockerd": 3, "dockerd_alone": 1, "remote": 4, "github": 3},
+}
+"""How often each part is hurt at drawn moments, beside the worker and the database at each boundary."""
+TAKEOVER_SECONDS = 30.0
+LEAVE_SECONDS = 10.0
+DEPLOYED = 10
+BUSY_SECONDS = 20.0
+"""Long enough for the last of many agents to be at work before the first is done."""
+
+
+@pytest.fixture(scope="module")
+async def instance(worker_image: str) -> AsyncIterator[Instance]:
+    require(os.geteuid() == 0, "Root, for a Docker engine of its own", "run the suite as root")
+    async with serve_instance(WORKERS) as running:
+        yield running
+
+
+async def test_whatever_is_killed_every_run_comes_to_its_right_end(instance: Instance) -> None:
+    seed = int(os.environ.get("CHAOS_SEED") or random.randrange(1 << 32))
+    print(f"CHAOS_SEED={seed}")
+    draw = Random(seed)
+    faults = schedule(draw, TIMES)
+    async with serve_crowd(instance) as crowd:
+        results = await campaign(instance, crowd, faults, draw)
+    print(table(results))
+    assert sum(strike.fault.part not in CUTS for strike in results.strikes) >= KILLS
+
+
+async def owners(instance: Instance) -> dict[str, str]:
+    """Run → worker process, of the runs whose agents are at work."""
+    query = "SELECT id, owner FROM runs WHERE status = 'executing' AND owner IS NOT NULL"
+    return {str(run): str(owner) for run, owner in await instance.books.rows(query)}
+
+
+async def at_work(instance: Instance, crowd: Crowd, runs: int) -> dict[str, str]:
+    """Begin so many runs, and wait until the agent of each is at work: run → worker process."""
+    for _ in range(runs):
+        await crowd.begin(BUSY_SECONDS)
+    async with asyncio.timeout(90):
+        while len(found := await owners(instance)) < runs:
+            await asyncio.sleep(0.05)
+    return found
+
+
+async def test_a_worker_that_was_frozen_and_wakes_writes_nothing(instance: Instance) -> None:
+    async with serve_crowd(instance) as crowd:
+        held = await at_work(instance, crowd, 6)
+        name = next(iter(held.values()))
+        its = [run for run, owner in held.items() if owner == name]
+        worker = instance.worker_of(name)
+        assert worker is not None and worker.process is not None
+        frozen = worker.process
+        frozen.send_signal(signal.SIGSTOP)
+        begun = time.monotonic()
+        query = "SELECT id FROM runs WHERE id::text = ANY(%s) AND owner = %s"
+        async with asyncio.timeout(TAKEOVER_SECONDS):
+            while await instance.books.rows(query, its, name):
+                await asyncio.sleep(0.05)
+        print(f"{len(its)} runs taken over after {time.monotonic() - begun:.1f} s, lease {LEASE_SECONDS:g} s")
+        frozen.send_signal(signal.SIGCONT)
+        await asyncio.to_thread(frozen.wait, LEAVE_SECONDS)
+        results = await judge(instance, crowd, [])
+    assert set(results.attempts.values()) == {1}
+    assert await instance.books.rows("SELECT 1 FROM runs WHERE owner = %s", name) == []
+
+
+async def test_a_deployment_in_the_middle_of_ten_runs_finishes_all_ten(instance: Instance) -> None:
+    async with serve_crowd(instance) as crowd:
+        held = await at_work(instance, crowd, DEPLOYED)
+        assert len(held) == DEPLOYED
+        await asyncio.gather(*(asyncio.to_thread(leaves, one) for one in instance.workers))
+        results = await judge(instance, crowd, [])
+    assert list(results.attempts.values()) == [1] * DEPLOYED
+
+
+def leaves(worker: Program) -> None:
+    """It ends in good time when it is asked to."""
+    process = worker.process
+    assert process is not None
+    process.terminate()
+    assert process.wait(LEAVE_SECONDS) == 0
