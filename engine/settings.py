@@ -56,7 +56,8 @@ class EngineSettings(BaseSettings):
     run_attempts: int = Field(5, ge=1)
     """How often a run may be tried at most, whatever fails (see `engine.retries`)."""
     run_retry_from: Literal["workspace", "start"] = "workspace"
-    """Where an agent begins again that failed amid its turn: at what it left, or at the base commit."""
+    """Where an agent begins again that failed amid its turn: at what it left, or at the base commit,
+    without what it left."""
     demo_model_pace: float = Field(1.0, ge=0)
     """How slowly the demo model works, so that a person can watch: 1 is 6 to 10 s a card, 0 is at once."""
     pack_limit_mb: int = Field(512, ge=1)

@@ -12,7 +12,10 @@ import pytest
 from openlinear.embedded import EmbeddedPostgres
 from openlinear.migrate import migrate
 
-FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "max_connections": "200"}
+FAST = {
+    **{"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "max_connections": "200"},
+    "autovacuum": "off",  # a worker of its own would hold a database that a test wants to drop
+}
 
 
 def _swap(url: str, name: str) -> str:
