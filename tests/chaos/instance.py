@@ -48,10 +48,10 @@ class Instance:
         return self.folder / "tmp"
 
     def worker_of(self, owner: str | None) -> Program | None:
-        """The live worker process of this id (`node:pid:…`)."""
+        """The live worker process of this id (see `engine.process.process_id`)."""
+        pid = int(owner.rsplit(":", 3)[1]) if owner else None
         for one in self.workers:
-            running = one.process is not None and one.process.poll() is None
-            if running and owner is not None and owner.split(":")[1] == str(one.process.pid):  # type: ignore[union-attr]
+            if one.process is not None and one.process.poll() is None and one.process.pid == pid:
                 return one
         return None
 
