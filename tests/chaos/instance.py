@@ -39,6 +39,7 @@ class Instance:
     dockerd: Dockerd
     web: Program
     workers: list[Program]
+    """The last one is on another machine, as far as it can tell: the others cannot kill it."""
     remote: Wire
     github: Wire
 
@@ -129,7 +130,10 @@ async def serve_instance(workers: int, *, keep_logs: bool = False) -> AsyncItera
                 postgres,
                 dockerd,
                 Program("web", lambda: _web(stack)),
-                [worker(number, environment, stack.logs) for number in range(workers)],
+                [
+                    worker(number, environment, stack.logs, "elsewhere" if number == workers - 1 else "here")
+                    for number in range(workers)
+                ],
                 remote,
                 forge,
             )
