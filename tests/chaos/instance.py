@@ -39,6 +39,7 @@ class Instance:
     dockerd: Dockerd
     web: Program
     workers: list[Program]
+    """The last one is on another machine, as far as it can tell: the others cannot kill it."""
     remote: Wire
     github: Wire
 
@@ -48,10 +49,10 @@ class Instance:
         return self.folder / "tmp"
 
     def worker_of(self, owner: str | None) -> Program | None:
-        """The live worker process of this id (`node:pid:…`)."""
+        """The live worker process of this id (see `engine.process.process_id`)."""
+        pid = int(owner.rsplit(":", 3)[1]) if owner else None
         for one in self.workers:
-            running = one.process is not None and one.process.poll() is None
-            if running and owner is not None and owner.split(":")[1] == str(one.process.pid):  # type: ignore[union-attr]
+            if one.process is not None and one.process.poll() is None and one.process.pid == pid:
                 return one
         return None
 
@@ -69,8 +70,8 @@ def _environment(folder: Path, database: str, dockerd: Dockerd, port: int, **mor
         "DOCKER_HOST": dockerd.host,
         "INSTALLATION": "chaos",
         "ALLOW_LOCAL_REMOTES": "true",
-        "CONTAINER_IDLE_PAUSE_SECONDS": "6",
-        "CONTAINER_IDLE_TIMEOUT_MS": "9000",
+        "CONTAINER_IDLE_PAUSE_SECONDS": "4",
+        "CONTAINER_IDLE_TIMEOUT_MS": "6000",
         "CONTAINER_MEMORY_MB": "1024",
         "RUN_IDLE_SECONDS": "90",
         "RUN_TOTAL_SECONDS": "300",
@@ -129,7 +130,10 @@ async def serve_instance(workers: int, *, keep_logs: bool = False) -> AsyncItera
                 postgres,
                 dockerd,
                 Program("web", lambda: _web(stack)),
-                [worker(number, environment, stack.logs) for number in range(workers)],
+                [
+                    worker(number, environment, stack.logs, "elsewhere" if number == workers - 1 else "here")
+                    for number in range(workers)
+                ],
                 remote,
                 forge,
             )

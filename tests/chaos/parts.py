@@ -165,12 +165,13 @@ class Dockerd:
         shutil.rmtree(self.root)
 
 
-def worker(number: int, environment: dict[str, str], logs: Path) -> Program:
-    """An engine worker, which takes up the name of the one before it."""
+def worker(number: int, environment: dict[str, str], logs: Path, host: str) -> Program:
+    """An engine worker on a machine of this name, which takes up the name of the worker before it."""
     name = f"worker-{number}"
+    engine = [sys.executable, "-m", "engine", "--product", "openlinear.adapters:product", "--name", name]
 
     def start() -> "subprocess.Popen[bytes]":
-        argv = [sys.executable, "-m", "engine", "--product", "openlinear.adapters:product", "--name", name]
+        argv = ["/usr/bin/unshare", "--uts", "--", "sh", "-c", 'hostname "$0" && exec "$@"', host, *engine]
         with (logs / f"{name}.log").open("ab") as log:
             return launch(argv, on_orphan=signal.SIGKILL, env=environment, stdout=log)
 

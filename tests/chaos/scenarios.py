@@ -28,7 +28,7 @@ TIMES = {
 TAKEOVER_SECONDS = 30.0
 LEAVE_SECONDS = 10.0
 DEPLOYED = 10
-BUSY_SECONDS = 20.0
+BUSY_SECONDS = 15.0
 """Long enough for the last of many agents to be at work before the first is done."""
 
 
@@ -50,42 +50,38 @@ async def test_whatever_is_killed_every_run_comes_to_its_right_end(instance: Ins
     assert sum(strike.fault.part not in CUTS for strike in results.strikes) >= KILLS
 
 
-async def owners(instance: Instance) -> dict[str, str]:
-    """Run → worker process, of the runs whose agents are at work."""
-    query = "SELECT id, owner FROM runs WHERE status = 'executing' AND owner IS NOT NULL"
-    return {str(run): str(owner) for run, owner in await instance.books.rows(query)}
-
-
-async def at_work(instance: Instance, crowd: Crowd, runs: int) -> dict[str, str]:
-    """Begin so many runs, and wait until the agent of each is at work: run → worker process."""
+async def at_work(instance: Instance, crowd: Crowd, runs: int) -> dict[str, Program | None]:
+    """Begin so many runs, and wait until the agents of all are at work: run → worker."""
     for _ in range(runs):
         await crowd.begin(BUSY_SECONDS)
-    async with asyncio.timeout(90):
-        while len(found := await owners(instance)) < runs:
+    query = "SELECT id, owner FROM runs WHERE status = 'executing' AND owner IS NOT NULL"
+    async with asyncio.timeout(180):
+        while len(found := await instance.books.rows(query)) < len(crowd.tasks):
             await asyncio.sleep(0.05)
-    return found
+    return {str(run): instance.worker_of(owner) for run, owner in found}
 
 
 async def test_a_worker_that_was_frozen_and_wakes_writes_nothing(instance: Instance) -> None:
+    away = instance.workers[-1]
     async with serve_crowd(instance) as crowd:
-        held = await at_work(instance, crowd, 6)
-        name = next(iter(held.values()))
-        its = [run for run, owner in held.items() if owner == name]
-        worker = instance.worker_of(name)
-        assert worker is not None and worker.process is not None
-        frozen = worker.process
+        held = await at_work(instance, crowd, 4)
+        while not (its := [run for run, worker in held.items() if worker is away]):
+            held = await at_work(instance, crowd, 1)
+        frozen = away.process
+        assert frozen is not None
+        owned = "SELECT id FROM runs WHERE id::text = ANY(%s) AND owner = %s"
+        [(name,)] = await instance.books.rows("SELECT owner FROM runs WHERE id = %s", its[0])
         frozen.send_signal(signal.SIGSTOP)
         begun = time.monotonic()
-        query = "SELECT id FROM runs WHERE id::text = ANY(%s) AND owner = %s"
         async with asyncio.timeout(TAKEOVER_SECONDS):
-            while await instance.books.rows(query, its, name):
+            while await instance.books.rows(owned, its, name):
                 await asyncio.sleep(0.05)
         print(f"{len(its)} runs taken over after {time.monotonic() - begun:.1f} s, lease {LEASE_SECONDS:g} s")
         frozen.send_signal(signal.SIGCONT)
-        await asyncio.to_thread(frozen.wait, LEAVE_SECONDS)
+        assert await asyncio.to_thread(frozen.wait, LEAVE_SECONDS) == 1, "it leaves by itself"
         results = await judge(instance, crowd, [])
     assert set(results.attempts.values()) == {1}
-    assert await instance.books.rows("SELECT 1 FROM runs WHERE owner = %s", name) == []
+    assert await instance.books.rows(owned, its, name) == []
 
 
 async def test_a_deployment_in_the_middle_of_ten_runs_finishes_all_ten(instance: Instance) -> None:

@@ -15,6 +15,4 @@ def test_kill_it_anywhere(worker_image: str) -> None:
     require(os.geteuid() == 0, "Root, for a Docker engine of its own", "run the suite as root")
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
     argv = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-s", str(SCENARIOS)]
-    done = subprocess.run(isolated(argv), env=environment, capture_output=True, text=True, check=False)
-    print(done.stdout[-20_000:], done.stderr[-5_000:])
-    assert done.returncode == 0
+    assert subprocess.run(isolated(argv), env=environment, check=False).returncode == 0
