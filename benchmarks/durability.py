@@ -18,7 +18,7 @@ from engine.ownership import Hold
 from engine.run import carry, run_workflow
 from engine.worker import Membership, process_id
 
-REPEATS = 200
+REPEATS = 100
 WARM_UP = 10
 
 
