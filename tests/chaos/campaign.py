@@ -15,7 +15,7 @@ log = logging.getLogger("chaos")
 
 UNDER_WAY = 4
 """Runs at once: each fault hits several."""
-SPACING_SECONDS = 0.3
+SPACING_SECONDS = 0.1
 MISSES = 3000
 
 

@@ -72,7 +72,7 @@ class Crowd:
             name = f"member-{uuid.uuid4().hex[:8]}"
             person = await register(stack, http, name, f"{name}@example.org")
             await person.connect_model()
-            await person.ask("PATCH", "/settings", body={"parallelLimit": 10})
+            await person.ask("PATCH", "/settings", body={"parallelLimit": 10, "limits": {"attempts": 5}})
             repo = stack.git.create(f"chaos/{name}", {"README.md": "# Chaos\n", "a.py": "A = 1\n"})
             self.members.append(Member(person, await person.project(repo), repo))
 

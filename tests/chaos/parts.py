@@ -90,7 +90,7 @@ class Dockerd:
 
     def start(self) -> None:
         self._forget_the_dead()
-        unique = self.root.parent.name
+        unique = f"olchaos-{os.getpid()}"
         argv: list[str | Path] = [
             shutil.which("dockerd", path="/usr/sbin:/usr/bin:/sbin:" + os.environ["PATH"]) or "dockerd",
             *("--host", self.host, "--data-root", self.root / "data", "--exec-root", self.root / "exec"),

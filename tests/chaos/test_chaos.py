@@ -15,4 +15,5 @@ def test_kill_it_anywhere(worker_image: str) -> None:
     require(os.geteuid() == 0, "Root, for a Docker engine of its own", "run the suite as root")
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
     argv = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-s", str(SCENARIOS)]
+    argv += ["--durations", "5", "-o", "log_cli=true", "--log-cli-level", "WARNING"]
     assert subprocess.run(isolated(argv), env=environment, check=False).returncode == 0
