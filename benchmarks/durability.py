@@ -5,7 +5,7 @@ repository is real.
 """
 
 import time
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from dbos import DBOS, SetWorkflowID
 
@@ -15,8 +15,9 @@ from benchmarks.parts import database, folder
 from benchmarks.table import Figures, Ratio, Series
 from engine.bootstrap import launch
 from engine.ownership import Hold
+from engine.process import process_id
 from engine.run import carry, run_workflow
-from engine.worker import Membership, process_id
+from engine.worker import Membership
 
 REPEATS = 100
 WARM_UP = 10
@@ -30,10 +31,9 @@ async def measure() -> Figures:
         await launch(here)
         durable, plain = Series("as a durable workflow", []), Series("as plain calls", [])
         try:
-            user, project = uuid4(), uuid4()
             for number in range(WARM_UP + REPEATS):
                 for series, way in ((durable, _durable), (plain, _plain)):
-                    took = await way(fleet, await fleet.add(NOTHING, user=user, project=project))
+                    took = await way(fleet, await fleet.add(NOTHING))
                     if number >= WARM_UP:
                         series.seconds.append(took)
         finally:

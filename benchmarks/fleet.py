@@ -12,6 +12,7 @@ from uuid import UUID, uuid4
 
 import psycopg
 
+from benchmarks.idle import PROJECTS, USER
 from engine.client import Engine, NewRun
 from engine.db import Database
 from engine.models import Run
@@ -33,46 +34,48 @@ class Fleet:
             {name.lower(): value for name, value in self.environment.items()}
         )
         self.log = home / "workers.log"
-        self.workers: dict[int, subprocess.Popen[bytes]] = {}
+        self.workers: dict[str, subprocess.Popen[bytes]] = {}
+        """By name."""
         self._database = Database(self.settings.database_url)
         self._engine = Engine(self.settings)
         self._watch = psycopg.connect(self._database.libpq_url, autocommit=True)
 
-    def start(self) -> int:
-        """A new worker of a name of its own; its process id."""
+    def start(self) -> subprocess.Popen[bytes]:
+        """A new worker of a name of its own."""
+        name = f"bench-{uuid4().hex[:8]}"
         with self.log.open("ab") as log:
             worker = subprocess.Popen(
-                [sys.executable, "-m", "benchmarks.worker", f"bench-{uuid4().hex[:8]}"],
+                [sys.executable, "-m", "benchmarks.worker", name],
                 env=self.environment,
                 stdout=log,
                 stderr=log,
             )
-        self.workers[worker.pid] = worker
-        return worker.pid
+        self.workers[name] = worker
+        return worker
 
-    def kill(self, pid: int) -> None:
-        worker = self.workers.pop(pid)
+    def kill(self, name: str) -> None:
+        worker = self.workers.pop(name)
         worker.send_signal(signal.SIGKILL)
         worker.wait()
 
-    async def enqueue(self, prompt: str, *, user: UUID, project: UUID) -> UUID:
+    async def enqueue(self, prompt: str, project: UUID = PROJECTS[0]) -> UUID:
         """A run for the workers, as the product starts it."""
         async with self._database.transaction() as session:
-            return await self._engine.start(session, self._new(prompt, user, project), limit=10_000)
+            return await self._engine.start(session, self._new(prompt, project), limit=10_000)
 
-    async def add(self, prompt: str, *, user: UUID, project: UUID) -> UUID:
+    async def add(self, prompt: str) -> UUID:
         """A run that is in no queue."""
-        new = self._new(prompt, user, project)
+        new = self._new(prompt, PROJECTS[0])
         run = Run(**asdict(new), branch=f"openlinear/{new.task_id}")
         async with self._database.transaction() as session:
             session.add(run)
         return run.id
 
-    def _new(self, prompt: str, user: UUID, project: UUID) -> NewRun:
+    def _new(self, prompt: str, project: UUID) -> NewRun:
         return NewRun(
             task_id=uuid4(),
             project_id=project,
-            user_id=user,
+            user_id=USER,
             title="Idle",
             prompt=prompt,
             agent="idle",

@@ -16,6 +16,7 @@ from engine.ports import (
     Box,
     BoxState,
     Finished,
+    Known,
     ModelRef,
     Product,
     ProviderKey,
@@ -32,6 +33,9 @@ TALK = "talk"
 NOTHING = "nothing"
 """A prompt that it has nothing to say to."""
 PIECE_SECONDS = 0.1
+
+USER = UUID(int=1)
+PROJECTS = [UUID(int=number) for number in range(1, 11)]
 
 
 class IdleSandbox:
@@ -73,6 +77,14 @@ class IdleSandbox:
 
     async def found(self) -> dict[UUID, BoxState]:
         return {}
+
+    async def holdings(self) -> dict[UUID, int]:
+        return {}
+
+    async def forget(self, user_id: UUID) -> None: ...
+
+    async def image_bytes(self) -> int:
+        return 0
 
     async def cause_of_death(self, user_id: UUID) -> RunError | None:
         return None
@@ -120,6 +132,11 @@ class IdleAgent:
 
 class IdleProduct:
     """`engine.ports.Product`: every project is a small repository on this machine."""
+
+    async def known(self) -> Known:
+        return Known(frozenset([USER]), frozenset(PROJECTS))
+
+    async def kept(self, session: Any, run_id: UUID) -> None: ...
 
     async def remote(self, project_id: UUID, user_id: UUID) -> RemoteAccess:
         return RemoteAccess(f"demo:{project_id}", None)

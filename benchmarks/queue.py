@@ -2,16 +2,15 @@
 
 import asyncio
 from pathlib import Path
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from benchmarks.fleet import Fleet
-from benchmarks.idle import NOTHING
+from benchmarks.idle import NOTHING, PROJECTS
 from benchmarks.parts import Watch, database, folder
 from benchmarks.table import Figures
 
 WORKERS = 2
 RUNS = 500
-PROJECTS = 10
 WARM_UP = 100
 """Runs after which a worker's memory should grow no more."""
 GROWTH = 5
@@ -22,7 +21,7 @@ async def measure() -> Figures:
     with database() as url, folder("queue") as home:
         fleet = Fleet(url, home, {})
         try:
-            pids = [fleet.start() for _ in range(WORKERS)]
+            pids = [fleet.start().pid for _ in range(WORKERS)]
             await _batch(fleet, WARM_UP)
             before = {pid: _resident(pid) for pid in pids}
             watch = Watch()
@@ -57,11 +56,7 @@ async def measure() -> Figures:
 
 async def _batch(fleet: Fleet, count: int) -> list[UUID]:
     """Enqueue so many, and wait until nothing is left of them to do."""
-    projects, user = [uuid4() for _ in range(PROJECTS)], uuid4()
-    runs = [
-        await fleet.enqueue(NOTHING, user=user, project=projects[number % PROJECTS])
-        for number in range(count)
-    ]
+    runs = [await fleet.enqueue(NOTHING, PROJECTS[number % len(PROJECTS)]) for number in range(count)]
     async with asyncio.timeout(300):
         while fleet.rows(_LEFT, runs):  # noqa: ASYNC110 - other processes work on them
             await asyncio.sleep(0.2)

@@ -8,7 +8,7 @@ tells of the death.
 import asyncio
 import random
 from datetime import UTC, datetime
-from uuid import uuid4
+from uuid import UUID
 
 from benchmarks.fleet import Fleet
 from benchmarks.idle import TALK
@@ -52,9 +52,8 @@ async def _kills(fleet: Fleet, name: str, kills: int) -> Series:
     chance = random.Random(SEED)
     for _ in range(WORKERS):
         fleet.start()
-    project = uuid4()
     for _ in range(RUNS):
-        await fleet.enqueue(TALK, user=uuid4(), project=project)
+        await fleet.enqueue(TALK)
     while len(_speaking(fleet)) < RUNS:  # noqa: ASYNC110 - other processes make them
         await asyncio.sleep(0.1)
     for _ in range(kills):
@@ -66,24 +65,24 @@ async def _kills(fleet: Fleet, name: str, kills: int) -> Series:
 
 async def _kill_one(fleet: Fleet) -> list[float]:
     """Kill the worker with the most runs; how long each of them was without an event."""
-    owned: dict[int, list[str]] = {}
+    owned: dict[str, list[UUID]] = {}
     for run, owner in _speaking(fleet):
-        owned.setdefault(int(owner.split(":")[-2]), []).append(run)
-    pid = max(owned, key=lambda one: len(owned[one]))
-    fleet.kill(pid)
+        owned.setdefault(owner, []).append(run)
+    busiest = max(owned, key=lambda one: len(owned[one]))
+    fleet.kill(busiest)
     killed = datetime.now(UTC)
-    while len(resumed := fleet.rows(_NEXT, owned[pid], killed)) < len(owned[pid]):  # noqa: ASYNC110
+    while len(resumed := fleet.rows(_NEXT, owned[busiest], killed)) < len(owned[busiest]):  # noqa: ASYNC110
         await asyncio.sleep(0.1)
     return [(at - killed).total_seconds() for (at,) in resumed]
 
 
-def _speaking(fleet: Fleet) -> list[tuple[str, str]]:
-    """The runs that have an owner and whose agent has spoken: run and owner."""
+def _speaking(fleet: Fleet) -> list[tuple[UUID, str]]:
+    """The runs that have an owner and whose agent has spoken: run and the owner's name."""
     return [(run, owner) for run, owner in fleet.rows(_OWNED)]
 
 
 _OWNED = """
-    SELECT id, owner FROM runs
-    WHERE owner IS NOT NULL AND EXISTS (SELECT FROM run_events WHERE run_id = runs.id AND kind = 'text')
+    SELECT runs.id, workers.name FROM runs JOIN workers ON workers.id = runs.owner
+    WHERE EXISTS (SELECT FROM run_events WHERE run_id = runs.id AND kind = 'text')
 """
 _NEXT = "SELECT min(time) FROM run_events WHERE run_id = ANY(%s) AND time > %s GROUP BY run_id"
