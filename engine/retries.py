@@ -18,9 +18,9 @@ class Policy:
     factor: float = 2.0
     longest: float = 300.0
 
-    def wait_before(self, attempt: int) -> float:
-        """Seconds to wait before `attempt`, the second being the first retry."""
-        return min(self.wait * self.factor ** max(0, attempt - 2), self.longest)
+    def wait_before(self, nth: int) -> float:
+        """Seconds to wait before the nth retry, the first being 1."""
+        return min(self.wait * self.factor ** (nth - 1), self.longest)
 
 
 TABLE: dict[Class, Policy] = {
@@ -39,19 +39,19 @@ LONGEST_ASKED = 3600.0
 """Whoever asks to be left alone for longer than this is not waited for: a person should know."""
 
 
-def attempts(kind: str | None, most: int) -> int:
-    """How often in all a run may be tried that fails in this way, and at most `most` times."""
-    policy = TABLE.get(kind)  # type: ignore[call-overload]
-    return min(most, policy.retries + 1) if policy else 1
-
-
-def wait_before(kind: str | None, attempt: int, most: int, asked: float | None = None) -> float | None:
-    """Seconds until `attempt` of at most `most` may follow a failure of this kind; None for never.
+def wait_before(kind: str | None, nth: int, asked: float | None = None) -> float | None:
+    """Seconds to wait after a run's nth failure of this kind, the first being 1; None where it is the last.
 
     `asked` is what the other side wants to be waited; the longer of it and the table's counts.
     """
+    policy: Policy | None = TABLE.get(kind)  # type: ignore[call-overload]
     asked = asked or 0.0
-    if attempt > attempts(kind, most) or asked > LONGEST_ASKED:
+    if policy is None or nth > policy.retries or asked > LONGEST_ASKED:
         return None
+    return max(policy.wait_before(nth), asked)
+
+
+def attempts(kind: str, nth: int, attempt: int, most: int) -> int:
+    """The last attempt that may come, if this kind of failure goes on: `attempt` follows its nth."""
     policy: Policy = TABLE[kind]  # type: ignore[index]
-    return max(policy.wait_before(attempt), asked)
+    return min(most, attempt + policy.retries - nth)

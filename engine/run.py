@@ -8,6 +8,7 @@ returns is small JSON: None to go on, or how the run ends.
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any
 from uuid import UUID
@@ -91,7 +92,7 @@ async def _walk(hold: Hold) -> End:
 
 async def _take(hold: Hold, steps: Sequence[Take]) -> End:
     """Step by step; one whose failure may pass is tried again (see `engine.retries`)."""
-    attempt = 1
+    attempt, failures = 1, Counter[str | None]()
     for take in steps:
         while (end := await take(hold)) is not None:
             if end["status"] != "failed":
@@ -99,7 +100,8 @@ async def _take(hold: Hold, steps: Sequence[Take]) -> End:
             if take is converse:  # it may hang rather than be dead
                 await stop(hold)
             attempt += 1
-            wait = await retry(hold, take.__name__, end, attempt)
+            failures[end["kind"]] += 1
+            wait = await retry(hold, take.__name__, end, attempt, failures[end["kind"]])
             if wait is None:
                 return end
             await DBOS.sleep_async(wait)
@@ -199,17 +201,20 @@ async def propose(here: World, run: Run, recorder: Recorder) -> End | None:
 
 
 @DBOS.step(name="retry", **PATIENTLY)
-async def retry(hold: Hold, failed: str, end: End, attempt: int) -> float | None:
-    """Whether what failed gets this further attempt: the seconds to wait for it, or None."""
+async def retry(hold: Hold, failed: str, end: End, attempt: int, nth: int) -> float | None:
+    """Whether what failed gets this further attempt: the seconds to wait for it, or None.
+
+    `nth` counts the failures of its class: a cut line does not use up what a crash is granted.
+    """
     here = world()
     recorder = Recorder(here.database, hold)
     async with recorder.transaction() as (session, run):
         most = Limits.of(run.limits, here.settings).attempts or here.settings.run_attempts
-        wait = wait_before(end["kind"], attempt, most, end.get("wait"))
-        if wait is None or run.cancel_requested_at is not None:
+        wait = wait_before(end["kind"], nth, end.get("wait"))
+        if wait is None or attempt > most or run.cancel_requested_at is not None:
             return None
         if run.attempt < attempt:
-            of = attempts(end["kind"], most)
+            of = attempts(str(end["kind"]), nth, attempt, most)
             message = f"Attempt {attempt} of {of} in {wait:.0f} s: {end['reason']}"
             details = {"attempt": attempt, "attempts": of, "class": end["kind"], "waitSeconds": wait}
             details["error"] = end["reason"]

@@ -4,7 +4,7 @@ import pytest
 
 from engine.errors import Class
 from engine.limits import Limits, out_of_time, spent, strictest
-from engine.retries import LONGEST_ASKED, TABLE, wait_before
+from engine.retries import LONGEST_ASKED, TABLE, attempts, wait_before
 from engine.settings import EngineSettings
 
 
@@ -55,21 +55,23 @@ def test_time() -> None:
     "kind", ["authentication", "invalid_request", "budget", "disk", "limit", "internal", "remote"]
 )
 def test_what_would_fail_again_is_not_tried_again(kind: Class) -> None:
-    assert wait_before(kind, 2, 9) is None
+    assert wait_before(kind, 1) is None
 
 
 @pytest.mark.parametrize("kind", list(TABLE))
 def test_what_may_pass_is_tried_so_often_and_waits_longer_each_time(kind: Class) -> None:
     policy = TABLE[kind]
-    waits = [wait_before(kind, attempt, 99) for attempt in range(2, policy.retries + 2)]
+    waits = [wait_before(kind, nth) for nth in range(1, policy.retries + 1)]
     assert waits == sorted(wait for wait in waits if wait is not None)
-    assert wait_before(kind, policy.retries + 2, 99) is None
-    assert wait_before(kind, 2, 1) is None, "the run's own limit counts first"
+    assert wait_before(kind, policy.retries + 1) is None
+    assert attempts(kind, 1, 2, 99) == policy.retries + 1
+    assert attempts(kind, 1, 4, 99) == policy.retries + 3, "after two failures of other kinds"
+    assert attempts(kind, 1, 2, 2) == 2, "the run's own limit counts first"
 
 
 def test_the_other_sides_own_wait_counts_where_it_is_longer() -> None:
     table = TABLE["rate_limit"].wait
-    assert wait_before("rate_limit", 2, 9, asked=table + 60) == table + 60
-    assert wait_before("rate_limit", 2, 9, asked=1.0) == table
-    assert wait_before("rate_limit", 2, 9, asked=LONGEST_ASKED + 1) is None
-    assert wait_before("authentication", 2, 9, asked=1.0) is None
+    assert wait_before("rate_limit", 1, asked=table + 60) == table + 60
+    assert wait_before("rate_limit", 1, asked=1.0) == table
+    assert wait_before("rate_limit", 1, asked=LONGEST_ASKED + 1) is None
+    assert wait_before("authentication", 1, asked=1.0) is None

@@ -15,7 +15,7 @@ def waits(kind: Class) -> str:
     policy = TABLE.get(kind)
     if policy is None:
         return "never"
-    return ", ".join(f"{policy.wait_before(attempt):g}" for attempt in range(2, policy.retries + 2)) + " s"
+    return ", ".join(f"{policy.wait_before(nth):g}" for nth in range(1, policy.retries + 1)) + " s"
 
 
 def test_the_table_of_retries_is_that_of_the_engine() -> None:
