@@ -29,6 +29,7 @@ from engine.sandbox.reaper import reap
 from engine.sandbox.server import READY_LINE, server_password, until_healthy
 from engine.settings import EngineSettings
 
+SIGNAL_SECONDS = 5.0
 START_TIMEOUT = 90.0
 ANSWER_TIMEOUT = 30.0
 MARKER = "OPENLINEAR_EXEC"
@@ -155,6 +156,7 @@ class ProcessSandbox:
         cell = self._cell(user_id)
         if daemon.state(daemon.load(_server(cell))) == "running":
             await asyncio.to_thread(daemon.signal_all, cell.marker, signal.SIGSTOP)
+            await _left(cell, "running")
 
     async def remove(self, user_id: UUID) -> None:
         async with self._locks[user_id]:
@@ -271,6 +273,15 @@ def _free_port() -> int:
     with contextlib.closing(socket.socket()) as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+async def _left(cell: Cell, state: str) -> None:
+    """Until the server is not in this state any more: a signal is sent before it has taken effect."""
+    deadline = time.monotonic() + SIGNAL_SECONDS
+    while time.monotonic() < deadline:
+        if daemon.state(daemon.load(_server(cell))) != state:
+            return
+        await asyncio.sleep(0.01)
 
 
 async def _listens(cell: Cell, record: daemon.Record) -> bool:

@@ -18,6 +18,7 @@ from engine.client import Engine, RunView
 from engine.containers import Containers
 from engine.db import Database
 from engine.errors import RunError
+from engine.models import Run
 from engine.ports import Box, Finished, Forge, ProviderKey, Report, Sandbox
 from engine.process import process_id
 from engine.settings import EngineSettings
@@ -105,10 +106,15 @@ class Worker:
         return found
 
     async def end_of(self, run_id: UUID) -> RunView:
-        async with asyncio.timeout(15):
-            while (found := await self.view(run_id)).ended_at is None:
+        """The run, once it has ended and nothing is left to do for it."""
+        async with asyncio.timeout(30):
+            while not await self._cleared(run_id):
                 await asyncio.sleep(0.05)
-        return found
+        return await self.view(run_id)
+
+    async def _cleared(self, run_id: UUID) -> bool:
+        async with self.database.transaction() as session:
+            return (await session.get_one(Run, run_id)).cleared_at is not None
 
 
 @pytest.fixture
