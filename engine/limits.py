@@ -32,6 +32,8 @@ class Limits:
                 cls(
                     wall_seconds=settings.run_total_seconds,
                     idle_seconds=settings.run_idle_seconds,
+                    tokens=settings.run_max_tokens,
+                    dollars=settings.run_max_dollars,
                     attempts=settings.run_attempts,
                 ),
             ]

@@ -51,6 +51,9 @@ class EngineSettings(BaseSettings):
 
     run_idle_seconds: float = Field(300.0, gt=0)
     run_total_seconds: float = Field(1800.0, gt=0)
+    run_max_tokens: int | None = Field(None, ge=1)
+    run_max_dollars: float | None = Field(None, gt=0)
+    """What no run here may go beyond, whatever its task or its user allow."""
     model_retry_limit: int = Field(5, ge=0)
     """How often the agent may retry the model in a row before the run fails with that reason."""
     run_attempts: int = Field(5, ge=1)

@@ -20,6 +20,12 @@ def test_no_run_goes_beyond_the_installation() -> None:
     assert wild == Limits(wall_seconds=100, idle_seconds=5, attempts=3)
 
 
+def test_an_installation_may_bound_money_too() -> None:
+    settings = EngineSettings(run_max_tokens=1000, run_max_dollars=2.0)
+    within = Limits.of({"tokens": 10, "dollars": 99.0}, settings)
+    assert (within.tokens, within.dollars) == (10, 2.0)
+
+
 def test_what_is_set_is_kept_and_read_back() -> None:
     limits = Limits(tokens=1000, dollars=0.5)
     assert limits.stored() == {"tokens": 1000, "dollars": 0.5}
