@@ -12,6 +12,7 @@ test: ## Set up what the tests need, then lint and run the whole suite
 	@PYTHON=$(PYTHON) scripts/setup dev
 	@scripts/test-machine
 	@$(MAKE) --no-print-directory lint
+	@$(BIN)/python -m tests.prepare
 	@exec $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --durations 15
 
 chaos: ## Kill every part at random for MINUTES=60, from SEED=...; prints what happened, and the seed
