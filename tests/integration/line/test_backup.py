@@ -16,7 +16,7 @@ from tests.support.gitserver import TOKEN
 from tests.support.modelserver import Ask, Edit, Turn, Write
 from tests.support.stack import Json, Person, Stack, serve_stack
 
-FILES = {"app.py": "print('hello')\n"}
+FILES = {"app.py": "print('hello')\n", ".gitattributes": "*.txt text\n"}
 KEYS = ("DATABASE_URL", "JWT_SECRET", "OPENLINEAR_SECRET_KEY", "REPOS_DIR")
 
 
