@@ -8,18 +8,11 @@ from openlinear.components import ui
 from openlinear.components.card import attempt, changes, cost, result
 from openlinear.components.cards import Card
 from openlinear.components.kept import downloads
-from openlinear.components.limits import limit_fields
 from openlinear.live import LiveState, LogState
-from openlinear.pages.task import Ask, PanelState
+from openlinear.pages.panel_asks import ask_card
+from openlinear.pages.panel_details import details
+from openlinear.pages.task import PanelState
 
-STATUSES = (("todo", "Todo"), ("in_progress", "In Progress"), ("done", "Done"), ("cancelled", "Cancelled"))
-PRIORITIES = (
-    ("", "No priority"),
-    ("low", "Low"),
-    ("medium", "Medium"),
-    ("high", "High"),
-    ("urgent", "Urgent"),
-)
 TABS = (("conversation", "Conversation"), ("changes", "Changes"), ("log", "Log"))
 
 PANEL = PanelState.get_full_name()
@@ -251,151 +244,12 @@ def _body() -> rx.Component:
             ),
             ("log", ui.Log.create(empty="No log yet. Execute the task to fill it.", **feed_props)),
             rx.fragment(
-                rx.foreach(PanelState.asks, _ask),
-                ui.Conversation.create(_details(), empty=quiet, follow=_live_card().run.open, **feed_props),
+                rx.foreach(PanelState.asks, ask_card),
+                ui.Conversation.create(
+                    details(_live_card()), empty=quiet, follow=_live_card().run.open, **feed_props
+                ),
             ),
         ),
         class_name="panel-body",
         role="tabpanel",
-    )
-
-
-def _choice(label: str, value: Any, options: tuple[tuple[str, str], ...], on_change: Any) -> rx.Component:
-    return rx.el.select(
-        *[rx.el.option(title, value=name) for name, title in options],
-        value=value,
-        on_change=lambda name: on_change(PanelState.task_id, name),
-        class_name="select",
-        aria_label=label,
-    )
-
-
-def _details() -> rx.Component:
-    card = _live_card()
-    return rx.el.div(
-        ui.Description.create(
-            name="description:" + PanelState.task_id,
-            key="description:" + PanelState.task_id,
-            value=PanelState.description,
-            label="Description",
-            placeholder="Describe the task: what should be different when it is done?",
-            on_save=lambda text: PanelState.save_description(PanelState.task_id, text),
-        ),
-        rx.el.div(
-            _choice("Status", card.status, STATUSES, PanelState.set_status),
-            _choice("Priority", card.priority, PRIORITIES, PanelState.set_priority),
-            rx.el.select(
-                rx.el.option(
-                    rx.cond(
-                        PanelState.default_model != "",
-                        "Default: " + PanelState.default_model,
-                        "No model connected",
-                    ),
-                    value="",
-                ),
-                rx.foreach(PanelState.models, lambda name: rx.el.option(name, value=name)),
-                value=PanelState.model,
-                on_change=lambda name: PanelState.set_model(PanelState.task_id, name),
-                class_name="select",
-                aria_label="Model",
-            ),
-            rx.el.input(
-                type="date",
-                value=PanelState.due,
-                on_change=lambda day: PanelState.set_due(PanelState.task_id, day),
-                class_name="select",
-                aria_label="Due date",
-                title="Due date",
-            ),
-            class_name="properties",
-        ),
-        rx.el.div(
-            rx.foreach(
-                PanelState.tags,
-                lambda tag: rx.el.button(
-                    rx.el.span(rx.el.i(class_name="dot-" + tag.color), tag.name, class_name="label"),
-                    class_name="btn",
-                    type="button",
-                    aria_pressed=tag.on,
-                    on_click=PanelState.toggle_tag(PanelState.task_id, tag.id),
-                ),
-            ),
-            rx.el.form(
-                rx.el.input(
-                    name="name",
-                    class_name="input",
-                    placeholder="New label",
-                    max_length=40,
-                    aria_label="New label",
-                ),
-                on_submit=lambda data: PanelState.add_tag(PanelState.task_id, data),
-                reset_on_submit=True,
-                class_name="new-label",
-            ),
-            class_name="labels",
-        ),
-        _limits(),
-        class_name="details",
-    )
-
-
-def _limits() -> rx.Component:
-    """Folded, unless a limit has just ended the run."""
-    to_reached = f"document.getElementById('limit-{PanelState.reached}')?.focus()"
-    unfolded = (PanelState.raising > 0) | (PanelState.reached != "")
-    return rx.el.details(
-        rx.el.summary("Limits"),
-        rx.cond(PanelState.raising > 0, rx.el.span(on_mount=rx.call_script(to_reached))),
-        limit_fields(
-            PanelState.bounds, lambda name, text: PanelState.set_limit(PanelState.task_id, name, text)
-        ),
-        rx.el.p(
-            "They hold for each run of this task. Nothing goes above your own limits under ",
-            ui.link("Settings", href="/settings"),
-            ".",
-            class_name="meta",
-        ),
-        open=unfolded,
-        key=f"limits:{PanelState.task_id}:{PanelState.raising}",
-        class_name="limits",
-    )
-
-
-def _ask(ask: rx.Var[Ask]) -> rx.Component:
-    return rx.el.section(
-        rx.cond(
-            ask.kind == "permission",
-            rx.fragment(
-                rx.el.h3("The agent asks for permission"),
-                rx.el.p(ask.text),
-                _permission(ask.id),
-            ),
-            rx.fragment(
-                rx.el.h3("The agent asks"),
-                ui.Questions.create(
-                    questions=ask.questions,
-                    on_answer=lambda answers: PanelState.answer(PanelState.task_id, ask.id, answers),
-                ),
-            ),
-        ),
-        class_name="ask",
-        key=ask.id,
-    )
-
-
-def _permission(ask_id: rx.Var[str]) -> rx.Component:
-    return rx.el.form(
-        *[
-            rx.el.button(
-                title,
-                class_name="btn",
-                type="button",
-                on_click=PanelState.reply(PanelState.task_id, ask_id, reply),
-            )
-            for reply, title in (("once", "Allow once"), ("always", "Always allow"))
-        ],
-        rx.el.input(name="message", class_name="input", placeholder="Or say what to do instead"),
-        rx.el.button("Deny", class_name="btn danger", type="submit"),
-        on_submit=lambda data: PanelState.deny(PanelState.task_id, ask_id, data),
-        class_name="acts",
     )
