@@ -110,7 +110,16 @@ class IdleAgent:
     async def open(self, box: Box, directory: PurePosixPath, title: str) -> Session:
         return Session(title, directory)
 
-    async def prompt(self, box: Box, session: Session, message_id: str, text: str, model: ModelRef) -> None:
+    async def prompt(
+        self,
+        box: Box,
+        session: Session,
+        message_id: str,
+        text: str,
+        model: ModelRef,
+        *,
+        follow_up: bool = False,
+    ) -> None:
         if text == TALK:
             self._talking.add(session.id)
 

@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable
 from importlib import import_module
 
 from engine import janitor, logs, traces
+from engine.batches.advance import Batches
 from engine.bootstrap import build, launch
 from engine.metrics import totals
 from engine.ports import Product
@@ -49,7 +50,7 @@ async def work(wanted: str, product: Product, wire: Wire = build) -> None:
         asyncio.create_task(serve())
         for serve in (
             *(here.signals.serve, here.containers.serve, functools.partial(janitor.serve, here)),
-            *(name.serve, member.serve, Abandoned(here).serve),
+            *(name.serve, member.serve, Abandoned(here).serve, Batches(here).serve),
         )
     ]
     services.append(asyncio.create_task(totals.serve(here.database)))

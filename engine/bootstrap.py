@@ -4,19 +4,24 @@ from collections.abc import Mapping
 
 from dbos import DBOS, DBOSConfig
 
+import engine.batch
 import engine.check
 import engine.disk
 import engine.run  # noqa: F401 - importing a module registers its workflows
 from engine.agents.opencode import OpenCode
 from engine.containers import Containers
 from engine.db import Database, durable_pool
+from engine.enqueue import Enqueuer
 from engine.forge.github import GitHub
 from engine.ports import Agent, Product, Sandbox
-from engine.queues import APPLICATION, APPLICATION_VERSION, CHECKS, RUNS, SERIALIZER
+from engine.queues import APPLICATION, APPLICATION_VERSION, BATCHES, CHECKS, RUNS, SERIALIZER
 from engine.sandbox.choose import choose
 from engine.settings import EngineSettings
 from engine.signals import Signals
 from engine.world import World, set_world
+
+MERGES_AT_ONCE = 4
+"""Per worker. A merge is quick, but its checks are a project's whole suite."""
 
 
 async def build(
@@ -42,6 +47,7 @@ async def build(
         agents=agents or {"opencode": OpenCode(sandbox, settings)},
         forge=GitHub(settings),
         product=product,
+        enqueuer=Enqueuer(settings),
         worker=worker,
     )
     set_world(here)
@@ -66,6 +72,7 @@ async def launch(here: World) -> None:
     await DBOS.register_queue_async(
         RUNS, worker_concurrency=settings.worker_concurrency, polling_interval_sec=settings.queue_poll_seconds
     )
-    await DBOS.register_queue_async(
-        CHECKS, worker_concurrency=8, polling_interval_sec=settings.queue_poll_seconds
-    )
+    for queue, at_once in ((BATCHES, MERGES_AT_ONCE), (CHECKS, 8)):
+        await DBOS.register_queue_async(
+            queue, worker_concurrency=at_once, polling_interval_sec=settings.queue_poll_seconds
+        )

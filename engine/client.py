@@ -2,7 +2,6 @@
 and enqueues durable workflows in the caller's transaction.
 """
 
-import asyncio
 import inspect
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import asdict, dataclass, field, fields
@@ -10,21 +9,22 @@ from datetime import datetime, timedelta
 from typing import Any, TypeVar
 from uuid import UUID
 
-from dbos import DBOSClient, EnqueueOptions
-from sqlalchemy import Select, delete, func, select, text
+from sqlalchemy import Select, delete, exists, func, select
 from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
+from engine.admission import AlreadyRunning, hold_admission, running, slots_taken
 from engine.agents.demo_cards import CARDS, MODEL, PROVIDER
+from engine.enqueue import Enqueuer
 from engine.errors import RunError
 from engine.git.remote import parse
-from engine.models import Ask, Run, RunDiff, RunEvent, Worker, now
-from engine.queues import APPLICATION, CHECKS, RUNS, SERIALIZER
+from engine.models import Ask, Batch, Run, RunDiff, RunEvent, Worker, now
+from engine.queues import RUNS
 from engine.record import Entry, append
 from engine.settings import EngineSettings
-from engine.signals import CHANNEL
+from engine.signals import stir
 
 CHECK_SECONDS = 30.0
 
@@ -44,14 +44,6 @@ class ParallelLimitReached(Exception):
         super().__init__(f"{limit} of your tasks are running already; wait for one to end or cancel one")
 
 
-class AlreadyRunning(Exception):
-    """The task has a run that has not ended."""
-
-
-class EngineAway(Exception):
-    """No engine worker answered in time."""
-
-
 @dataclass(frozen=True, slots=True)
 class NewRun:
     task_id: UUID
@@ -64,6 +56,8 @@ class NewRun:
     author_name: str
     author_email: str
     base_branch: str
+    reference: str = ""
+    """What people call the task: `CART-12`."""
     limits: dict[str, Any] = field(default_factory=dict)
     """`engine.limits.Limits.stored()`."""
     restores: UUID | None = None
@@ -162,24 +156,22 @@ class Engine:
 
     def __init__(self, settings: EngineSettings) -> None:
         self._settings = settings
-        self._dbos: DBOSClient | None = None
+        self._enqueuer = Enqueuer(settings)
 
     # -- what the product wants done -------------------------------------------------------------
 
     async def start(self, session: AsyncSession, new: NewRun, limit: int) -> UUID:
         """Admit a run and enqueue it, in the caller's transaction. It starts when that commits.
 
-        Raises ParallelLimitReached when `limit` runs of this user are open (waiting ones count), and
-        AlreadyRunning when the task has one. The lock makes admissions of one user queue up: a count
-        inside the INSERT alone let eight through a limit of three.
+        Raises ParallelLimitReached when `limit` runs of this user take their slots (waiting ones do), and
+        AlreadyRunning when the task has one that is open. The lock makes admissions of one user queue up: a
+        count inside the INSERT alone let eight through a limit of three.
         """
-        await session.execute(
-            text("SELECT pg_advisory_xact_lock(hashtextextended(:key, 0))"), {"key": f"admit:{new.user_id}"}
-        )
-        open_runs = select(func.count()).select_from(Run).where(col(Run.ended_at).is_(None))
-        if await session.scalar(open_runs.where(col(Run.task_id) == new.task_id)):
+        await hold_admission(session, new.user_id)
+        if await running(session, [new.task_id]):
             raise AlreadyRunning
-        if (await session.scalar(open_runs.where(col(Run.user_id) == new.user_id)) or 0) >= limit:
+        taken = await slots_taken(session, new.user_id)
+        if taken >= limit:
             raise ParallelLimitReached(limit)
         run = Run(**asdict(new), branch=f"openlinear/{new.task_id}")
         try:
@@ -187,8 +179,12 @@ class Engine:
                 session.add(run)
         except IntegrityError as error:  # another user pressed Execute on this task in the same instant
             raise AlreadyRunning from error
-        await self._enqueue(session, "run", RUNS, str(run.id), str(run.id))
+        await self._enqueuer.enqueue(session, "run", RUNS, str(run.id), str(run.id), priority=taken + 1)
         return run.id
+
+    async def hold_admission(self, session: AsyncSession, user_id: UUID) -> None:
+        """Make this user's admissions wait until the transaction ends. Before any row is locked."""
+        await hold_admission(session, user_id)
 
     async def cancel(self, session: AsyncSession, run_id: UUID, ended: Ended) -> bool:
         """Ask for the run's end. False when it had ended; asking twice changes nothing.
@@ -202,11 +198,12 @@ class Engine:
         run.cancel_requested_at = run.cancel_requested_at or now()
         if run.fence == 0:
             run.status, run.ended_at, run.cleared_at = "cancelled", now(), now()
+            run.message = ""
             await session.flush()
             await ended(session, run_id)
             await append(session, run, [Entry("status", "ended", message="Cancelled")])
         await session.flush()
-        await self._stir(session, run_id)
+        await stir(session, run_id)
         return True
 
     async def answer(self, session: AsyncSession, ask_id: UUID, answer: dict[str, Any]) -> bool:
@@ -216,7 +213,7 @@ class Engine:
             return False
         ask.answer, ask.answered_at = answer, now()
         await session.flush()
-        await self._stir(session, ask.run_id)
+        await stir(session, ask.run_id)
         return True
 
     async def check_remote(self, project_id: UUID, user_id: UUID) -> RemoteFound:
@@ -226,13 +223,7 @@ class Engine:
 
     async def call(self, workflow: str, *args: str, seconds: float = CHECK_SECONDS) -> Any:
         """What a worker answers to a short workflow. EngineAway when none does in time."""
-        options: EnqueueOptions = {"queue_name": CHECKS, "workflow_name": workflow}
-        handle: Any = await self._client().enqueue_async(options, *args)
-        try:
-            async with asyncio.timeout(seconds):
-                return await handle.get_result(polling_interval_sec=0.05)
-        except TimeoutError as error:
-            raise EngineAway from error
+        return await self._enqueuer.call(workflow, *args, seconds=seconds)
 
     def remote_trouble(self, url: str) -> str | None:
         """What is wrong with a clone URL by its looks alone, with the cure; None when nothing is."""
@@ -245,6 +236,8 @@ class Engine:
     async def prune(self, session: AsyncSession, tasks: Select[tuple[UUID]]) -> None:
         """Forget the runs that have ended, and all about them, whose task `tasks` does not select."""
         await session.execute(delete(Run).where(_over, col(Run.task_id).not_in(tasks)))
+        empty = ~exists().where(col(Run.batch_id) == col(Batch.id))
+        await session.execute(delete(Batch).where(col(Batch.ended_at).is_not(None), empty))
 
     # -- what the product reads --------------------------------------------------------------------
 
@@ -265,11 +258,8 @@ class Engine:
         return {run.task_id: _view(RunView, run) for run in rows.scalars()}
 
     async def open_runs(self, session: AsyncSession, user_id: UUID) -> int:
-        """How many runs of this user have not ended."""
-        query = select(func.count()).select_from(Run)
-        return (
-            await session.scalar(query.where(col(Run.user_id) == user_id, col(Run.ended_at).is_(None))) or 0
-        )
+        """How many of this user's slots are taken."""
+        return await slots_taken(session, user_id)
 
     async def log(
         self, session: AsyncSession, run_id: UUID, after: int = 0, limit: int = 200
@@ -333,9 +323,7 @@ class Engine:
         )
 
     async def close(self) -> None:
-        if self._dbos is not None:
-            await asyncio.to_thread(self._dbos.destroy)
-            self._dbos = None
+        await self._enqueuer.close()
 
     # -- how -------------------------------------------------------------------------------------------
 
@@ -349,33 +337,6 @@ class Engine:
             )
             for event, task_id, project_id in rows
         ]
-
-    async def _enqueue(
-        self, session: AsyncSession, workflow: str, queue: str, workflow_id: str, *args: str
-    ) -> None:
-        client = self._client()
-        options: EnqueueOptions = {
-            "queue_name": queue,
-            "workflow_name": workflow,
-            "workflow_id": workflow_id,
-        }
-        await session.run_sync(lambda sync: client.enqueue_in_transaction(sync, options, *args))
-
-    async def _stir(self, session: AsyncSession, run_id: UUID) -> None:
-        """Wake the worker that follows this run, once the transaction commits."""
-        await session.execute(
-            text("SELECT pg_notify(:channel, :run)"), {"channel": CHANNEL, "run": str(run_id)}
-        )
-
-    def _client(self) -> DBOSClient:
-        if self._dbos is None:
-            self._dbos = DBOSClient(
-                system_database_url=self._settings.database_url,
-                serializer=SERIALIZER,
-                application_name=APPLICATION,
-                lazy=True,
-            )
-        return self._dbos
 
 
 # Until its workspace is gone, the janitor needs to know of the run.

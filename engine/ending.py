@@ -92,7 +92,7 @@ async def clear(here: World, recorder: Recorder) -> None:
         await salvage(here, recorder)
         await here.containers.spend(run.user_id)
     try:
-        if await here.containers.leased(run.id):
+        if await here.containers.leased(run.id) or _has_workspace(run):
             async with asyncio.timeout(TIDY_SECONDS):
                 await _tidy(here, run, recorder)
     except Exception as error:
@@ -115,6 +115,11 @@ async def _tidy(here: World, run: Run, recorder: Recorder) -> None:
     await here.agents[run.agent].close(box, box.repos / str(run.id))
     if not await kept.clear(here, run, box, recorder, done=run.status == "done"):
         raise RunError("its work is neither pushed nor kept; the janitor tries again", "internal")
+
+
+def _has_workspace(run: Run) -> bool:
+    """In a batch, a run gives its sandbox back when it hands in its work, and its workspace stays."""
+    return run.base_sha is not None and run.tidied_at is None
 
 
 async def _retire(here: World, run: Run) -> None:

@@ -20,6 +20,9 @@ Class = Literal[
     "disk",  # no space left
     "limit",  # an answer, pack or diff over its cap; out of memory
     "budget",  # a bound of time or money that somebody set
+    "clash",  # in a batch: it conflicts with another task's work
+    "checks",  # in a batch: merged with the others, it breaks the project's checks
+    "left_out",  # in a batch: it was never begun, because of another task
     "internal",  # a bug of ours
 ]
 

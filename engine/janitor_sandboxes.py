@@ -65,7 +65,7 @@ async def unfinished_runs(here: World) -> list[Found]:
             continue
         except Exception as error:
             detail, mended = f"Its workspace could not be cleared: {error}", False
-        found.append(Found("workspace", str(hold.run_id), detail, mended))
+        found.append(Found("workspace", str(hold.id), detail, mended))
     return found
 
 

@@ -27,7 +27,7 @@ def observed(step: str) -> Callable[[Doing], Doing]:
         @functools.wraps(body)
         async def watched(hold: Hold, *arguments: Any) -> Any:
             began, result, kind = time.perf_counter(), "error", ""
-            with run_context(str(hold.run_id)), traces.step(hold.run_id, step) as span:
+            with run_context(str(hold.id)), traces.step(hold.id, step) as span:
                 try:
                     end = await body(hold, *arguments)
                     result, kind = _result(end)

@@ -18,8 +18,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
 from engine.db import Database
-from engine.models import ENDED, Run
-from engine.queues import APPLICATION_VERSION, CHECKS, RUNS
+from engine.models import ENDED, Batch, Run
+from engine.queues import APPLICATION_VERSION, BATCHES, CHECKS, RUNS
 
 CANCEL_SECONDS = 1.0
 """How long a run's owner has to take up a cancellation, before any other worker does."""
@@ -38,25 +38,54 @@ class Superseded(BaseException):
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """The right to write a run's history, until somebody else claims it."""
+    """The right to write the history of a run or of a batch, until somebody else claims it."""
 
-    run_id: UUID
+    id: UUID
     fence: int
 
 
-async def claim(database: Database, run_id: UUID, worker: str) -> Hold | None:
-    """Take the run that DBOS handed to this worker; None when it has ended and is cleared.
+async def claim(database: Database, run_id: UUID, worker: str, workflow: str) -> Hold | None:
+    """Take the run whose workflow DBOS handed to this worker; None when it has ended and is cleared.
 
     Superseded when the workflow has meanwhile been handed to another.
     """
     async with database.transaction() as session:
-        mine = await session.scalar(_HANDED, {"run": str(run_id), "worker": worker})
-        if not mine:
-            raise Superseded
+        await _require_handed(session, workflow, worker)
         run = await session.get_one(Run, run_id, with_for_update=True)
         if run.cleared_at is not None:
             return None
         return _seize(run, worker)
+
+
+async def claim_batch(database: Database, batch_id: UUID, worker: str, workflow: str) -> Hold | None:
+    """The same for a batch that is to be merged; None when it is over."""
+    async with database.transaction() as session:
+        await _require_handed(session, workflow, worker)
+        batch = await session.get_one(Batch, batch_id, with_for_update=True)
+        if batch.status != "merging":
+            return None
+        batch.fence += 1
+        batch.owner = worker
+        return Hold(batch.id, batch.fence)
+
+
+async def claim_member(session: AsyncSession, run_id: UUID, worker: str) -> tuple[Hold, Run] | None:
+    """Take a run whose work its batch has: None where it has ended, or its user cancelled it."""
+    run = await session.get_one(Run, run_id, with_for_update=True, populate_existing=True)
+    if run.status in ENDED or run.cancel_requested_at is not None:
+        return None
+    return _seize(run, worker), run
+
+
+async def claim_to_clear(session: AsyncSession, run_id: UUID, worker: str) -> Hold | None:
+    """Take an ended run that nobody has cleared up after; None where somebody has."""
+    run = await session.get_one(Run, run_id, with_for_update=True, populate_existing=True)
+    return _seize(run, worker) if run.status in ENDED and run.cleared_at is None else None
+
+
+async def _require_handed(session: AsyncSession, workflow: str, worker: str) -> None:
+    if not await session.scalar(_HANDED, {"workflow": workflow, "worker": worker}):
+        raise Superseded
 
 
 async def claim_abandoned(database: Database, worker: str) -> list[Hold]:
@@ -84,9 +113,9 @@ def _seize(run: Run, worker: str) -> Hold:
     return Hold(run.id, run.fence)
 
 
-def require(run: Run, hold: Hold) -> None:
-    """Superseded unless `hold` still is the run's. `run` is locked, or this is a mere look."""
-    if run.fence != hold.fence:
+def require(subject: Run | Batch, hold: Hold) -> None:
+    """Superseded unless `hold` still is the subject's, which is locked, or this is a mere look."""
+    if subject.fence != hold.fence:
         raise Superseded
 
 
@@ -118,20 +147,27 @@ async def _requeue(session: AsyncSession, which: str, values: dict[str, str]) ->
     """
     found = await session.execute(
         text(_REQUEUE.format(which=which)).bindparams(bindparam("queues", expanding=True)),
-        {**values, "queues": [RUNS, CHECKS], "version": APPLICATION_VERSION},
+        {**values, "queues": [RUNS, BATCHES, CHECKS], "version": APPLICATION_VERSION},
     )
     workflows = [str(workflow) for (workflow,) in found]
-    if workflows:
-        runs = [UUID(workflow) for workflow in workflows if len(workflow) == 36]
-        await session.execute(
-            update(Run).where(col(Run.id).in_(runs)).values(fence=col(Run.fence) + 1, owner=None)
-        )
+    subjects = {subject for workflow in workflows if (subject := _subject(workflow)) is not None}
+    for table in (Run, Batch) if subjects else ():
+        mine = update(table).where(col(table.id).in_(subjects))
+        await session.execute(mine.values(fence=col(table.fence) + 1, owner=None))
     return workflows
+
+
+def _subject(workflow: str) -> UUID | None:
+    """The run or batch of a workflow, whose id is `{id}` or `{id}:{how-manieth}`; None for a look-up's."""
+    try:
+        return UUID(workflow.partition(":")[0])
+    except ValueError:
+        return None
 
 
 _HANDED = text(
     "SELECT true FROM dbos.workflow_status"
-    " WHERE workflow_uuid = :run AND status = 'PENDING' AND executor_id = :worker FOR SHARE"
+    " WHERE workflow_uuid = :workflow AND status = 'PENDING' AND executor_id = :worker FOR SHARE"
 )
 _STRIKE_OFF = text(
     "DELETE FROM workers WHERE seen_at < clock_timestamp() - make_interval(secs => :lease)"

@@ -187,8 +187,20 @@ class Agent(Protocol):
     async def open(self, box: Box, directory: PurePosixPath, title: str) -> Session:
         """The session with this title, or a new one: asking twice yields one session."""
 
-    async def prompt(self, box: Box, session: Session, message_id: str, text: str, model: ModelRef) -> None:
-        """Send the prompt, unless a message with this id is there already."""
+    async def prompt(
+        self,
+        box: Box,
+        session: Session,
+        message_id: str,
+        text: str,
+        model: ModelRef,
+        *,
+        follow_up: bool = False,
+    ) -> None:
+        """Send the prompt, unless a message with this id is there already.
+
+        `follow_up` where the session has a turn behind it.
+        """
 
     def events(self, box: Box, session: Session, seen: Mapping[str, str]) -> AsyncIterator[AgentEvent]:
         """What happened and happens, from the start, then live, until closed by the caller.
@@ -260,8 +272,25 @@ class Known:
     projects: frozenset[UUID]
 
 
+@dataclass(frozen=True, slots=True)
+class Brief:
+    """What a task says now."""
+
+    title: str
+    prompt: str
+
+
+BatchNews = Literal[
+    *("started", "waiting", "merging", "updated", "completed", "failed", "cancelled"),
+    *("task:started", "task:completed", "task:skipped"),
+]
+
+
 class Product(Protocol):
-    """What the engine asks of the product. Secrets pass through here alone, when they are used."""
+    """What the engine asks of the product. Secrets pass through here alone, when they are used.
+
+    Those that take a session (an AsyncSession) are told in the transaction that records what they tell of.
+    """
 
     async def remote(self, project_id: UUID, user_id: UUID) -> RemoteAccess:
         """The project's remote with this user's credential. RunError when they may not read it."""
@@ -271,8 +300,17 @@ class Product(Protocol):
     async def known(self) -> Known:
         """Every user and project there is, hidden ones too."""
 
+    async def slots(self, session: Any, user_id: UUID) -> int:
+        """How many of this user's runs may be under way at once."""
+
+    async def begins(self, session: Any, run_id: UUID) -> Brief:
+        """A run that waited in its batch begins: its card moves. What its task says by now."""
+
+    async def batch(self, session: Any, batch_id: UUID, news: BatchNews, task_id: UUID | None = None) -> None:
+        """Something of a batch changed."""
+
     async def kept(self, session: Any, run_id: UUID) -> None:
-        """Work of this ended run is kept now, or no longer. Called in the transaction that records it."""
+        """Work of this ended run is kept now, or no longer."""
 
     async def ended(self, session: Any, run_id: UUID) -> None:
-        """A run ended. Called in the transaction (an AsyncSession) that records the end."""
+        """A run ended."""

@@ -7,9 +7,11 @@ SERIALIZER: Serializer = DBOSPortableJSONSerializer()
 
 APPLICATION = "openlinear"
 RUNS = "runs"
+BATCHES = "batches"
+"""Merging: it waits for no run."""
 CHECKS = "checks"
 """Short look-ups that a person waits for: never behind a run."""
 
-APPLICATION_VERSION = "2"
+APPLICATION_VERSION = "3"
 """Pinned: DBOS would hash the code, and strand the runs that were under way at an upgrade. Grows whenever
 a workflow's steps change: what an older version left then starts over, on what the run's row says is done."""

@@ -48,20 +48,24 @@ class Recorder:
     def __init__(self, database: Database, hold: Hold) -> None:
         self._database = database
         self._hold = hold
-        self.run_id = hold.run_id
+        self.id = hold.id
 
     async def run(self) -> Run:
         """The row as it is now. Before anything outside is touched, this is a check of the hold too."""
         async with self._database.transaction() as session:
-            run = await session.get_one(Run, self.run_id)
+            run = await session.get_one(Run, self.id)
             require(run, self._hold)
             return run
+
+    async def subject(self) -> Run:
+        """What `engine.step` asks of any recorder."""
+        return await self.run()
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[tuple[AsyncSession, Run]]:
         """A transaction that holds the run's lock, and whose writes no older owner can make."""
         async with self._database.transaction() as session:
-            run = await session.get_one(Run, self.run_id, with_for_update=True)
+            run = await session.get_one(Run, self.id, with_for_update=True)
             require(run, self._hold)
             yield session, run
 
@@ -85,7 +89,7 @@ class Recorder:
         async with self._database.transaction() as session:
             rows = await session.execute(
                 select(col(RunEvent.part), func.sum(func.char_length(col(RunEvent.message))))
-                .where(col(RunEvent.run_id) == self.run_id, col(RunEvent.kind).in_(("text", "reasoning")))
+                .where(col(RunEvent.run_id) == self.id, col(RunEvent.kind).in_(("text", "reasoning")))
                 .group_by(col(RunEvent.part))
             )
             return {part: str(count) for part, count in rows}

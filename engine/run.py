@@ -16,27 +16,29 @@ from uuid import UUID
 from dbos import DBOS
 
 from engine import ending
+from engine.batches import tasks
+from engine.batches.tasks import HANDED_IN
 from engine.changes import collect_changes, free_branch, known
 from engine.ending import lease
 from engine.errors import RunError
 from engine.git import workspace
-from engine.git.demo import demo_home, ensure_demo_repo
 from engine.git.mirror import Mirror
 from engine.git.publish import push
-from engine.git.remote import Remote, parse
 from engine.git.store import Store
 from engine.kept import put_back, start_of
 from engine.limits import Limits
 from engine.models import Run, now
 from engine.observe import observed
 from engine.ownership import Hold, Superseded, claim
-from engine.ports import Box, Credential
+from engine.ports import Box
 from engine.pull_request import body
 from engine.record import Entry, Recorder, append
+from engine.remotes import remote_of
 from engine.retries import attempts, wait_before
 from engine.session import converse as follow_session
 from engine.session import open_session, prepare_agent
-from engine.step import PATIENTLY, End, database_away, internal, step, success
+from engine.signals import BATCHES
+from engine.step import PATIENTLY, End, insisting, internal, step, success
 from engine.world import World, world
 
 log = logging.getLogger(__name__)
@@ -47,46 +49,45 @@ Take = Callable[[Hold], Coroutine[Any, Any, End | None]]
 @DBOS.workflow(name="run", max_recovery_attempts=None)
 async def run_workflow(run_id: str) -> str:
     """Carry a run to its end, from wherever an earlier worker left it."""
+    here, workflow = world(), str(DBOS.workflow_id)
     try:
-        hold = await _claim(UUID(run_id))
+        hold = await insisting(lambda: claim(here.database, UUID(run_id), here.worker, workflow))
         if hold is None:
             return "ended"
-        return await carry(hold)
+        return await carry(hold, mending=workflow != run_id)
     except Superseded:
         log.info("run %s: another worker carries it on", run_id)
         return "superseded"
 
 
-async def carry(hold: Hold) -> str:
-    """Every step of the run, and its end; how it ended."""
-    end = await _walk(hold)
+async def carry(hold: Hold, *, mending: bool = False) -> str:
+    """Every step of the run, and its end; how it ended. In a batch it ends by handing its work in.
+
+    `mending` is a second turn: its batch sent it back for a conflict.
+    """
+    end = await _walk(hold, MENDING if mending else LINE)
+    if mending and end["status"] == "failed":
+        await stop(hold)
+        await give_up_mending(hold, end)
+        end = HANDED_IN
+    if end == HANDED_IN:
+        return "handed in"
     await stop(hold)
     if end["status"] == "failed":
         await salvage(hold)
     await finish(hold, end)
+    world().signals.wake(BATCHES)
     await clear(hold)
     return end["status"]
 
 
-async def _claim(run_id: UUID) -> Hold | None:
-    """The hold on the run; None when nothing is left to do. Waits for a database that is away."""
-    here = world()
-    while True:
-        try:
-            return await claim(here.database, run_id, here.worker)
-        except Exception as error:
-            if not database_away(error):
-                raise
-            await asyncio.sleep(1.0)
-
-
-async def _walk(hold: Hold) -> End:
+async def _walk(hold: Hold, line: Sequence[Take]) -> End:
     """From the repository to the pull request, or to what stopped it."""
     try:
-        end = await _take(hold, (prepare, converse, collect, publish, propose))
-        return await _save(hold, end) if end["kind"] == "budget" else end
+        end = await _take(hold, line)
+        return await _save(hold, end) if end["kind"] == "budget" and line is LINE else end
     except Exception:  # whatever it was, a run that began has an end
-        log.exception("run %s broke", hold.run_id)
+        log.exception("run %s broke", hold.id)
         return internal("run")
 
 
@@ -144,7 +145,8 @@ async def converse(here: World, run: Run, recorder: Recorder) -> End | None:
     agent = here.agents[run.agent]
     box = await lease(here, run, recorder)
     keys = list(await here.product.provider_keys(run.user_id))
-    session = await open_session(here, run, box, agent, keys)
+    follow_up = await tasks.follow_up(here, run)
+    session = await open_session(here, run, box, agent, keys, follow_up=follow_up)
     await recorder.note(
         "The agent has the task", part="executing", status="executing", progress=20, session_id=session.id
     )
@@ -156,17 +158,36 @@ async def converse(here: World, run: Run, recorder: Recorder) -> End | None:
 async def collect(here: World, run: Run, recorder: Recorder) -> End | None:
     """Take what the agent changed out of the sandbox, as one commit in the mirror."""
     await recorder.note("Collecting the changes", part="collecting", status="committing", progress=80)
-    changed = await collect_changes(here, run, await lease(here, run, recorder), recorder)
+    mends = await tasks.mends(here, run)
+    box = await lease(here, run, recorder)
+    changed = await collect_changes(here, run, box, recorder, mends=mends)
     return None if changed else success("no_changes")
+
+
+@step
+async def hand_in(here: World, run: Run, recorder: Recorder) -> End | None:
+    """In a batch, its work waits here for the others'; alone, it goes on."""
+    if run.batch_id is None:
+        return None
+    await tasks.hand_in(here, run, recorder)
+    return HANDED_IN
+
+
+@step
+async def mend(here: World, run: Run, recorder: Recorder) -> End | None:
+    """Lay the others' work over its own, for the agent to reconcile the two."""
+    await recorder.note("Bringing in the others' work", part="mending", status="executing", progress=20)
+    await tasks.lay_out_conflict(here, run, await lease(here, run, recorder))
+    return None
 
 
 @step
 async def publish(here: World, run: Run, recorder: Recorder) -> End | None:
     """Push the commit to the task's branch, or a suffixed one where that holds others' commits."""
     await recorder.note("Pushing the branch", part="pushing", progress=88)
-    remote, credential = await _remote(here, run)
+    remote, credential = await remote_of(here, run.project_id, run.user_id)
     store = Store(Mirror(here.settings.repos, run.project_id))
-    branch, tip = await free_branch(run, store, remote, credential)
+    branch, tip = await free_branch(f"openlinear/{run.task_id}", store, remote, credential)
     await recorder.write([], branch=branch)
     if tip != run.head_sha:
         await push(store, remote, credential, sha=known(run.head_sha), branch=branch, expected=tip)
@@ -195,6 +216,10 @@ async def propose(here: World, run: Run, recorder: Recorder) -> End | None:
         raise RunError(reason, error.kind) from error
     await recorder.write([], pr_url=pull_request.url, pr_number=pull_request.number)
     return success("pull_request")
+
+
+LINE: tuple[Take, ...] = (prepare, converse, collect, hand_in, publish, propose)
+MENDING: tuple[Take, ...] = (mend, converse, collect, hand_in)
 
 
 # -- around the steps -----------------------------------------------------------------------------
@@ -246,6 +271,7 @@ def _part(name: str, work: Callable[..., Awaitable[None]]) -> Callable[..., Coro
 
 
 stop = _part("stop", ending.stop)
+give_up_mending = _part("give_up_mending", tasks.give_up_mending)
 salvage = _part("salvage", ending.salvage)
 finish = _part("finish", ending.finish)
 clear = _part("clear", ending.clear)
@@ -254,20 +280,10 @@ clear = _part("clear", ending.clear)
 # -- what the steps share -------------------------------------------------------------------------
 
 
-async def _remote(here: World, run: Run) -> tuple[Remote, Credential | None]:
-    """The project's remote and this user's credential for it, checked and fetched at each use."""
-    access = await here.product.remote(run.project_id, run.user_id)
-    settings = here.settings
-    remote = parse(access.url, allow_local=settings.allow_local_remotes, demo_home=demo_home(settings))
-    if remote.scheme == "demo":
-        await ensure_demo_repo(settings, run.project_id)
-    return remote, access.credential
-
-
 async def _mirror(here: World, run: Run) -> tuple[Mirror, str]:
     """The project's mirror, fresh, and the commit to start from: the one of the first attempt, if any."""
     mirror = Mirror(here.settings.repos, run.project_id)
-    remote, credential = await _remote(here, run)
+    remote, credential = await remote_of(here, run.project_id, run.user_id)
     tip = await mirror.refresh(remote, credential, run.base_branch)
     return mirror, run.base_sha or await start_of(here, run) or tip
 
@@ -275,6 +291,7 @@ async def _mirror(here: World, run: Run) -> tuple[Mirror, str]:
 async def _lay_out(here: World, run: Run, box: Box) -> None:
     base = known(run.base_sha)
     await workspace.make(here.sandbox, box, run.id, project_id=run.project_id, base=base, branch=run.branch)
+    await tasks.stand_on(here, run, box)
     await put_back(here, run, box)
 
 
@@ -297,6 +314,7 @@ async def _fill(here: World, run: Run, recorder: Recorder, begun: Awaitable[Box]
     box = await begun
     await mirror.share(here.sandbox.shared_objects(run.user_id) / str(run.project_id))
     await recorder.note("Laying out the workspace", part="workspace", progress=15, base_sha=base)
+    await recorder.write([], start_sha=await tasks.ground(here, await recorder.run()))
     await _lay_out(here, await recorder.run(), box)
 
 

@@ -51,8 +51,12 @@ async def prepare_agent(run: Run, box: Box, agent: Agent, keys: list[ProviderKey
     await agent.prepare(box, box.repos / str(run.id), keys, demo=run.model.startswith("demo/"))
 
 
-async def open_session(world: World, run: Run, box: Box, agent: Agent, keys: list[ProviderKey]) -> Session:
+async def open_session(
+    world: World, run: Run, box: Box, agent: Agent, keys: list[ProviderKey], *, follow_up: str | None = None
+) -> Session:
     """The attempt's session, prompted. Asking twice yields one session and one prompt.
+
+    `follow_up` is what comes after the task's own prompt has been done.
 
     RunError when the agent has lost the session that it had.
     """
@@ -67,8 +71,10 @@ async def open_session(world: World, run: Run, box: Box, agent: Agent, keys: lis
             "agent_crash",
         )
     goes_on = again and world.settings.run_retry_from == "workspace"
-    prompt = f"{GO_ON}\n\n{run.prompt}" if goes_on else run.prompt
-    await agent.prompt(box, session, f"{run.id}{again}", prompt, ModelRef(provider, model))
+    prompt = f"{GO_ON}\n\n{follow_up or run.prompt}" if goes_on else follow_up or run.prompt
+    message = f"{run.id}{again}{' follow-up' if follow_up else ''}"
+    follows = follow_up is not None and not again
+    await agent.prompt(box, session, message, prompt, ModelRef(provider, model), follow_up=follows)
     return session
 
 

@@ -12,9 +12,20 @@ from contextlib import contextmanager
 from uuid import UUID
 
 import psycopg
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
 
 CHANNEL = "engine"
+BATCHES = UUID(int=1)
+"""Watched by whoever sees to batches: a slot may be free, or something may have been asked of one."""
 log = logging.getLogger(__name__)
+
+
+async def stir(session: AsyncSession, watched: UUID) -> None:
+    """Wake whoever watches this, in any worker, once the transaction commits."""
+    await session.execute(
+        text("SELECT pg_notify(:channel, :watched)"), {"channel": CHANNEL, "watched": str(watched)}
+    )
 
 
 class Signals:
@@ -58,7 +69,11 @@ class Signals:
             run_id = UUID(payload)
         except ValueError:
             return
-        for event in self._watchers.get(run_id, ()):
+        self.wake(run_id)
+
+    def wake(self, watched: UUID) -> None:
+        """Wake those in this process that watch this."""
+        for event in self._watchers.get(watched, ()):
             event.set()
 
     def _wake_all(self) -> None:

@@ -4,8 +4,9 @@ import asyncio
 import errno
 import functools
 import logging
-from collections.abc import Callable, Coroutine
-from typing import Any, NotRequired, TypedDict
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from typing import Any, NotRequired, Protocol, TypedDict, TypeVar
+from uuid import UUID
 
 import psycopg
 import sqlalchemy.exc
@@ -13,7 +14,7 @@ from dbos import DBOS
 from sqlalchemy.exc import DBAPIError
 
 from engine.errors import Cancelled, RunError
-from engine.models import ENDED, Run, now
+from engine.models import ENDED, now
 from engine.observe import observed
 from engine.ownership import Hold
 from engine.record import Recorder, storable
@@ -79,54 +80,85 @@ def database_away(error: BaseException) -> bool:
     return cause.sqlstate is None or cause.sqlstate.startswith(_PASSING)
 
 
-Step = Callable[[World, Run, Recorder], Coroutine[Any, Any, End | None]]
+T = TypeVar("T")
 
 
-def step(body: Step) -> Callable[[Hold], Coroutine[Any, Any, End | None]]:
-    """A checkpointed step: stops when the run is cancelled, turns errors into how the run ends."""
+async def insisting(ask: Callable[[], Awaitable[T]]) -> T:
+    """What the database answers, as soon as it is there to be asked."""
+    while True:
+        try:
+            return await ask()
+        except Exception as error:
+            if not database_away(error):
+                raise
+            await asyncio.sleep(1.0)
+
+
+class Books(Protocol):
+    """A recorder, of a run's history or of a batch's."""
+
+    @property
+    def id(self) -> UUID: ...
+
+    async def subject(self) -> Any:
+        """The row as it is now: it has a `status` and a `cancel_requested_at`."""
+
+    async def write(self, entries: Sequence[Any], **columns: Any) -> None: ...
+
+
+R = TypeVar("R", bound=Books)
+Body = Callable[[World, Any, R], Coroutine[Any, Any, End | None]]
+Step = Callable[[Hold], Coroutine[Any, Any, End | None]]
+
+
+def step(body: Body[Recorder]) -> Step:
+    """A checkpointed step of a run: stops when it is cancelled, turns errors into how the run ends."""
+    return checkpointed(body, lambda here, hold: Recorder(here.database, hold))
+
+
+def checkpointed(body: Body[R], recorder_of: Callable[[World, Hold], R]) -> Step:
+    """The same for whatever `recorder_of` keeps the books of."""
 
     @DBOS.step(name=body.__name__)
     @observed(body.__name__)
     @functools.wraps(body)
-    async def checkpointed(hold: Hold) -> End | None:
+    async def work(hold: Hold) -> End | None:
         here = world()
-        recorder = Recorder(here.database, hold)
+        recorder = recorder_of(here, hold)
         while True:
             try:
                 end = await _result(here, recorder, body)
             except Exception as error:  # a step may be repeated, so an outage costs time alone
-                log.warning(
-                    "run %s: %s waits for the database: %s", hold.run_id, body.__name__, type(error).__name__
-                )
+                log.warning("%s: %s waits for the database: %s", hold.id, body.__name__, type(error).__name__)
                 await asyncio.sleep(1.0)
                 continue
             await here.containers.unless_parked()
             return end
 
-    return checkpointed
+    return work
 
 
-async def _result(here: World, recorder: Recorder, body: Step) -> End | None:
+async def _result(here: World, recorder: R, body: Body[R]) -> End | None:
     """What the body came to: None, its own end, or its error as one. Raises while the database is away."""
     try:
         return await _unless_cancelled(here, recorder, body)
     except Cancelled:
         return CANCELLED
     except RunError as error:
-        return failure(await _explained(here, recorder, body, error))
+        return failure(await _explained(here, recorder, body.__name__, error))
     except OSError as error:
-        log.exception("run %s: %s failed", recorder.run_id, body.__name__)
+        log.exception("%s: %s failed", recorder.id, body.__name__)
         return failure(_os_error(error))
     except Exception as error:
         if database_away(error):
             raise
-        log.exception("run %s: %s failed", recorder.run_id, body.__name__)
+        log.exception("%s: %s failed", recorder.id, body.__name__)
         return internal(body.__name__)
 
 
-async def _unless_cancelled(here: World, recorder: Recorder, body: Step) -> End | None:
-    """Do the step's work, or stop it midway when somebody cancels the run."""
-    work = asyncio.create_task(body(here, await recorder.run(), recorder))
+async def _unless_cancelled(here: World, recorder: R, body: Body[R]) -> End | None:
+    """Do the step's work, or stop it midway when somebody cancels."""
+    work = asyncio.create_task(body(here, await recorder.subject(), recorder))
     cancelled = asyncio.create_task(_cancelled(here, recorder))
     try:
         await asyncio.wait([work, cancelled], return_when=asyncio.FIRST_COMPLETED)
@@ -140,13 +172,13 @@ async def _unless_cancelled(here: World, recorder: Recorder, body: Step) -> End 
         await asyncio.gather(work, cancelled, return_exceptions=True)
 
 
-async def _cancelled(here: World, recorder: Recorder) -> None:
-    """Return once the run is to end. Reads its row again now and then, should a hint be lost."""
-    with here.signals.watch(recorder.run_id) as stirred:
+async def _cancelled(here: World, recorder: Books) -> None:
+    """Return once it is to end. Reads its row again now and then, should a hint be lost."""
+    with here.signals.watch(recorder.id) as stirred:
         while True:
             stirred.clear()
-            run = await recorder.run()
-            if run.cancel_requested_at is not None or run.status in ENDED:
+            subject = await recorder.subject()
+            if subject.cancel_requested_at is not None or subject.status in ENDED:
                 await recorder.write([], cancel_taken_at=now())
                 return
             try:
@@ -156,14 +188,14 @@ async def _cancelled(here: World, recorder: Recorder) -> None:
                 continue
 
 
-async def _explained(here: World, recorder: Recorder, body: Step, error: RunError) -> RunError:
+async def _explained(here: World, recorder: Books, step: str, error: RunError) -> RunError:
     """A dead agent is only a symptom: say what killed it, where the sandbox can tell."""
-    if error.kind not in ("agent_crash", "timeout") or body.__name__ not in ("prepare", "converse"):
+    if error.kind not in ("agent_crash", "timeout") or step not in ("prepare", "converse"):
         return error
     try:
-        cause = await here.sandbox.cause_of_death((await recorder.run()).user_id)
+        cause = await here.sandbox.cause_of_death((await recorder.subject()).user_id)
     except Exception as trouble:  # the sandbox's host may be away: that is no reason to lose the run's end
-        log.warning("run %s: nobody can say what ended its agent: %s", recorder.run_id, trouble)
+        log.warning("run %s: nobody can say what ended its agent: %s", recorder.id, trouble)
         return error
     return cause or error
 

@@ -17,7 +17,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from engine.models import Run
+from engine.models import Batch, Run
 from engine.ownership import Hold
 from engine.world import world
 
@@ -98,10 +98,10 @@ async def describe(span: "Span | None", hold: Hold, result: str, kind: str) -> N
         return
     try:
         async with world().database.transaction() as session:
-            run = await session.get_one(Run, hold.run_id)
+            subject = await session.get(Run, hold.id) or await session.get_one(Batch, hold.id)
         failed = {"openlinear.error.kind": kind} if result == "failed" else {}
         outcome = {"openlinear.step.result": result, "openlinear.fence": hold.fence, **failed}
-        span.set_attributes(_facts(run) | outcome)
+        span.set_attributes(_facts(subject) | outcome)
         if result in ("failed", "error"):
             _mark_failed(span)
     except Exception as error:
@@ -137,7 +137,9 @@ def run_ended(run: Run) -> None:
     span.end(_nanoseconds(run.ended_at))
 
 
-def _facts(run: Run) -> dict[str, Any]:
+def _facts(run: Run | Batch) -> dict[str, Any]:
+    if isinstance(run, Batch):
+        return {"openlinear.batch.id": str(run.id), "openlinear.project.id": str(run.project_id)}
     return {
         "openlinear.run.id": str(run.id),
         "openlinear.project.id": str(run.project_id),

@@ -176,9 +176,9 @@ class Abandoned:
     async def _end(self, hold: Hold) -> None:
         """Cancelled if it has no end yet. Should this fail, the next look finds the run again."""
         try:
-            with run_context(str(hold.run_id)):
+            with run_context(str(hold.id)):
                 await ending.conclude(self._here, Recorder(self._here.database, hold), CANCELLED)
         except Superseded:
             return
         except Exception:
-            log.exception("run %s could not be ended", hold.run_id)
+            log.exception("run %s could not be ended", hold.id)

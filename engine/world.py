@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from engine.containers import Containers
 from engine.db import Database
+from engine.enqueue import Enqueuer
 from engine.ports import Agent, Forge, Product, Sandbox
 from engine.settings import EngineSettings
 from engine.signals import Signals
@@ -24,6 +25,7 @@ class World:
     agents: Mapping[str, Agent]
     forge: Forge
     product: Product
+    enqueuer: Enqueuer
     worker: str
     """This process, as `workers` and DBOS's queue know it."""
 

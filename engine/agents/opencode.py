@@ -6,6 +6,7 @@ event stream, which has no replay, is joined first and then completed from what 
 
 import asyncio
 import hashlib
+import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import PurePosixPath
@@ -34,6 +35,8 @@ TAKE_UP_SECONDS = 15.0
 """How long a prompt may take to show up among the session's messages."""
 WARM_SECONDS = 5.0
 """More than that, and the prompt itself may as well wait."""
+FIRST = "0" * 12
+"""How a first prompt's id begins: before all that OpenCode numbers by the clock, even in the same instant."""
 NEVER = float("inf")
 HOUSE_RULES = (
     "Where the repository has an AGENTS.md, read it first and follow it. Work in the current folder alone. "
@@ -78,25 +81,34 @@ class OpenCode:
             raise RunError(GONE, "agent_crash")
         return Session(made["id"], directory)
 
-    async def prompt(self, box: Box, session: Session, message_id: str, text: str, model: ModelRef) -> None:
-        digest = _identifier(session, message_id)
-        message = f"/session/{session.id}/message/msg_{digest}"
+    async def prompt(
+        self,
+        box: Box,
+        session: Session,
+        message_id: str,
+        text: str,
+        model: ModelRef,
+        *,
+        follow_up: bool = False,
+    ) -> None:
+        digest = _digest(session, message_id)
         async with Server(box, session.directory) as server:
-            if await server.get(message) is not None:
+            if await _taken_up(server, session, digest):
                 return
             await _check_model(server, model)
+            ident = (_time_now() if follow_up else FIRST) + digest
             await server.post(
                 f"/session/{session.id}/prompt_async",
                 {
-                    "messageID": f"msg_{digest}",
+                    "messageID": f"msg_{ident}",
                     "system": HOUSE_RULES,
                     "model": {"providerID": model.provider, "modelID": model.model},
-                    "parts": [{"id": f"prt_{digest}", "type": "text", "text": text}],
+                    "parts": [{"id": f"prt_{ident}", "type": "text", "text": text}],
                 },
             )
             # The request is answered before the message is kept: only then would a repeat find it.
             deadline = asyncio.get_running_loop().time() + TAKE_UP_SECONDS
-            while await server.get(message) is None:
+            while await server.get(f"/session/{session.id}/message/msg_{ident}") is None:
                 if asyncio.get_running_loop().time() > deadline:
                     raise RunError("The agent did not take up the prompt. Run it again.", "agent_crash")
                 await asyncio.sleep(0.03)
@@ -171,13 +183,23 @@ class OpenCode:
                 await server.post("/instance/dispose")
 
 
-def _identifier(session: Session, message_id: str) -> str:
-    """The caller's id as one of OpenCode's: unique over all its sessions, and low.
+def _digest(session: Session, message_id: str) -> str:
+    """The caller's id, unique over all of OpenCode's sessions: the latter part of a message's id of its own."""
+    return hashlib.sha256(f"{session.id}\0{message_id}".encode()).hexdigest()[:14]
 
-    Messages are ordered by time and, within a millisecond, by id; ids of OpenCode's own begin with the time,
-    so that one with leading zeros comes before the answer to it.
+
+async def _taken_up(server: Server, session: Session, digest: str) -> bool:
+    """Whether the session has this message, whenever it was sent."""
+    messages = await server.get(f"/session/{session.id}/message") or []
+    return any(str(message["info"]["id"]).endswith(digest) for message in messages)
+
+
+def _time_now() -> str:
+    """How OpenCode's ids begin: 48 bits of milliseconds and a count within each.
+
+    A message must come after what was said before it, and before the answer to it.
     """
-    return "0000" + hashlib.sha256(f"{session.id}\0{message_id}".encode()).hexdigest()[:22]
+    return f"{(int(time.time() * 1000) << 12) & (2**48 - 1):012x}"
 
 
 async def _check_model(server: Server, model: ModelRef) -> None:

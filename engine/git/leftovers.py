@@ -81,13 +81,13 @@ async def restore(
     state = folder(box, run_id).parent / f".{run_id}"
     for source, name in ((bundle, "work.bundle"), (files, "files.tar.gz")):
         if source is not None:
-            await _lay_down(sandbox, box, source, state / name)
+            await lay_down(sandbox, box, source, state / name)
     finished = await run(sandbox, box, "restore", run_id, [head or ""], timeout=600)
     if finished.exit_code != 0:
         raise failed("restored", finished)
 
 
-async def _lay_down(sandbox: Sandbox, box: Box, source: Path, target: PurePosixPath) -> None:
+async def lay_down(sandbox: Sandbox, box: Box, source: Path, target: PurePosixPath) -> None:
     """Copy a file into the sandbox, piece by piece: no more than one of them is in memory."""
     content = await asyncio.to_thread(source.open, "rb")
     with content:

@@ -7,6 +7,7 @@ import asyncio
 import errno
 import re
 import shutil
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO
@@ -101,11 +102,12 @@ class Store:
         message: str,
         author: tuple[str, str],
         when: datetime,
+        parents: tuple[str, ...] | None = None,
     ) -> str:
         """The commit to push for a run's work: `base` itself when nothing changed.
 
-        An agent's own commits stay; what it left uncommitted goes on top. `author` is (name, email);
-        the same arguments always give the same commit.
+        An agent's own commits stay; what it left uncommitted goes on top, or on top of `parents` where the
+        tree is a merge of those. `author` is (name, email); the same arguments always give the same commit.
         """
         _check_names(base, head, tree)
         await self._create()
@@ -113,12 +115,15 @@ class Store:
         base_tree = (await git("rev-parse", "--verify", f"{base}^{{tree}}", git_dir=self.path)).line
         if tree == base_tree:
             return base
-        sha = head if tree == head_tree else await self._commit_tree(tree, head, message, author, when)
+        if parents is None and tree == head_tree:
+            sha = head
+        else:
+            sha = await self._commit_tree(tree, parents or (head,), message, author, when)
         await self._keep(f"{_RUNS}{run_id}", sha)
         return sha
 
     async def _commit_tree(
-        self, tree: str, parent: str, message: str, author: tuple[str, str], when: datetime
+        self, tree: str, parents: Sequence[str], message: str, author: tuple[str, str], when: datetime
     ) -> str:
         name, email = (re.sub(r"[\x00-\x20\x7f<>]+", " ", part).strip(" .,:;'\"")[:200] for part in author)
         identity = {
@@ -131,7 +136,8 @@ class Store:
             }.items()
         }
         output = await git(
-            *("commit-tree", tree, "-p", parent, "-F", "-"),
+            *("commit-tree", tree, "-F", "-"),
+            *(argument for parent in parents for argument in ("-p", parent)),
             git_dir=self.path,
             environment=identity,
             stdin=message.replace("\0", "").encode(errors="replace"),
@@ -146,6 +152,24 @@ class Store:
             "for-each-ref", f"--points-at={sha}", _RUNS, git_dir=self.path, accept=(0, 128, 129)
         )
         return found.code == 0 and bool(found.line)
+
+    async def contains(self, sha: str, ancestor: str) -> bool:
+        """Whether a commit's history holds another."""
+        _check_names(sha, ancestor)
+        found = await git("merge-base", "--is-ancestor", ancestor, sha, git_dir=self.path, accept=(0, 1))
+        return found.code == 0
+
+    async def marked(self, tree: str, files: Sequence[str]) -> tuple[str, ...]:
+        """Those of these files of a tree in which a conflict is still marked."""
+        _check_names(tree)
+        paths = [f":(literal){name}" for name in files]
+        found = await git(
+            *("grep", "-z", "--name-only", "-I", "-e", "^<<<<<<< ", "-e", "^>>>>>>> ", tree, "--", *paths),
+            git_dir=self.path,
+            accept=(0, 1),
+        )
+        names = found.stdout.decode(errors="replace").split("\0")
+        return tuple(name.partition(":")[2] for name in names if name)
 
     async def head_of(self, run_id: UUID) -> str | None:
         """The commit that holds this run's work; None where it made none."""

@@ -1,4 +1,4 @@
-# A run's workspace, inside its sandbox: sh -s -- begin|make|collect|archive|restore|remove WORKSPACE ...
+# A run's workspace, inside its sandbox: sh -s -- begin|make|collect|archive|restore|mend|remove WORKSPACE ...
 #
 # What the agent left is not trusted to be a sane repository. Collecting reads its files and, where
 # they are whole, its commits, through a repository made anew: no config, hook, index or exclude of
@@ -181,6 +181,20 @@ put_back() {
     : >"$state/restored"
 }
 
+# The others' work merged over this run's, for the agent to reconcile the two. The mark comes last.
+mend() {
+    own=$1 others=$2
+    [ "$(cat "$state/mends" 2>/dev/null)" != "$others" ] || exit 0
+    cd "$ws"
+    rm -f .git/index.lock .git/HEAD.lock
+    for bundle in "$state"/mend.*; do git bundle unbundle "$bundle" >/dev/null; done
+    git reset --quiet --hard "$own"
+    git merge --quiet --no-commit --no-ff "$others" >&2 || : # the conflict is what this is for
+    git rev-parse --quiet --verify MERGE_HEAD >/dev/null || { tell "error nothing conflicts"; exit 1; }
+    rm -f "$state"/mend.*
+    printf '%s\n' "$others" >"$state/mends"
+}
+
 # Files that nobody may read would be left out, some without a word.
 open_up() {
     find . -path ./.git -prune -o -type d ! -perm -0700 -exec chmod u+rwx {} \; \
@@ -256,6 +270,7 @@ make) make "$@" ;;
 collect) collect "$@" ;;
 archive) archive "$@" ;;
 restore) put_back "$@" ;;
+mend) mend "$@" ;;
 remove)
     objects=$1
     keep || wipe "$ws"

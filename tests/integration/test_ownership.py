@@ -182,7 +182,7 @@ async def test_a_cancelled_run_is_anybody_s_once_its_owner_takes_no_notice(hall:
     assert await claim_abandoned(hall.database, "b") == []
     await hall.execute("UPDATE runs SET cancel_requested_at = clock_timestamp() - interval '1.5 seconds'")
     [taken] = await claim_abandoned(hall.database, "b")
-    assert (taken.run_id, taken.fence) == (run_id, hold.fence + 1)
+    assert (taken.id, taken.fence) == (run_id, hold.fence + 1)
     with pytest.raises(Superseded):
         await Recorder(hall.database, hold).write([])
     assert await claim_abandoned(hall.database, "b") == [], "it has a while to see it through"

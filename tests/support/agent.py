@@ -34,7 +34,14 @@ class ScriptedAgent:
         return Session("s1", directory)
 
     async def prompt(
-        self, box: Box, session: Session, message_id: str, text: str, model: ModelRef
+        self,
+        box: Box,
+        session: Session,
+        message_id: str,
+        text: str,
+        model: ModelRef,
+        *,
+        follow_up: bool = False,
     ) -> None: ...
 
     async def events(self, box: Box, session: Session, seen: Mapping[str, str]) -> AsyncIterator[AgentEvent]:

@@ -1,17 +1,19 @@
-"""The engine's tables: runs, their events, what they ask, and where they run.
+"""Runs, their events, and what they ask.
 
 Ids of events come from `news_id()` (see the first migration): one sequence under one lock, so that
 ids follow commit order and a reader who remembers the last one misses nothing. The same function
 numbers the product's changes, so one number orders all news of an installation.
 """
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID, uuid4
 
-from sqlalchemy import BigInteger, Column, DateTime, ForeignKey, Index, Text, UniqueConstraint, text
+from sqlalchemy import BigInteger, Column, ForeignKey, Index, Text, UniqueConstraint, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field, SQLModel
+
+from engine.models.columns import moment, present
 
 RunStatus = Literal[
     "queued",
@@ -25,20 +27,6 @@ RunStatus = Literal[
     "cancelled",
 ]
 ENDED: tuple[RunStatus, ...] = ("done", "failed", "cancelled")
-
-
-def now() -> datetime:
-    return datetime.now(UTC)
-
-
-def _time() -> Any:
-    """A moment that may be missing."""
-    return Field(default=None, sa_column=Column(DateTime(timezone=True)))
-
-
-def _now() -> Any:
-    """A moment that is the row's making unless it is given, for the ORM and for plain inserts."""
-    return Field(default_factory=now, sa_column=Column(DateTime(timezone=True), nullable=False, default=now))
 
 
 class Run(SQLModel, table=True):
@@ -58,10 +46,17 @@ class Run(SQLModel, table=True):
     project_id: UUID
     user_id: UUID
     """Whoever pressed Execute: their container, keys and token."""
-    created_at: datetime = _now()
-    started_at: datetime | None = _time()
-    ended_at: datetime | None = _time()
+    batch_id: UUID | None = Field(
+        default=None, sa_column=Column(ForeignKey("batches.id", ondelete="CASCADE"), index=True)
+    )
+    takes_slot: bool = True
+    """Whether it counts towards its user's parallel limit. In a batch, from its turn until its work is there."""
+    created_at: datetime = present()
+    started_at: datetime | None = moment()
+    ended_at: datetime | None = moment()
 
+    reference: str = ""
+    """What people call the task: `CART-12`."""
     title: str = Field(sa_type=Text)
     prompt: str = Field(sa_type=Text)
     agent: str = "opencode"
@@ -90,17 +85,20 @@ class Run(SQLModel, table=True):
     """The worker process that carries it on, by its id in `workers`."""
     fence: int = Field(default=0, sa_type=BigInteger)
     """Grows whenever the owner changes: writes that know an older number are refused."""
-    cancel_requested_at: datetime | None = _time()
-    cancel_taken_at: datetime | None = _time()
+    cancel_requested_at: datetime | None = moment()
+    cancel_taken_at: datetime | None = moment()
     """When a worker last began to see the cancellation through."""
-    cleared_at: datetime | None = _time()
+    cleared_at: datetime | None = moment()
     """When, after its end, nothing was left of it in the sandbox and no lease."""
-    tidied_at: datetime | None = _time()
+    tidied_at: datetime | None = moment()
     """When its workspace was removed, all of it being pushed, kept, or nothing. The janitor sees to it."""
 
     sandbox: str | None = None
     session_id: str | None = None
     base_sha: str | None = None
+    """The commit of the remote's that it began with."""
+    start_sha: str | None = None
+    """What its own work is told apart from, where that is not the base: other tasks' work on top of it."""
     head_sha: str | None = None
     """The commit that holds its work."""
     pushed_sha: str | None = None
@@ -120,6 +118,8 @@ class Run(SQLModel, table=True):
     """What it may cost (`engine.limits.Limits`)."""
     active_seconds: float = 0.0
     """How long the agent has worked, waiting for a person and an engine that was down left out."""
+    clashes: list[dict[str, Any]] = Field(default_factory=list, sa_column=Column(JSONB, nullable=False))
+    """What it would conflict with if both were merged now: `{taskId, reference, files}` each."""
     last_seq: int = 0
     """Number of the run's latest event; the row's lock orders them without a gap."""
 
@@ -138,7 +138,7 @@ class RunEvent(SQLModel, table=True):
     )
     run_id: UUID = Field(sa_column=Column(ForeignKey("runs.id", ondelete="CASCADE"), nullable=False))
     seq: int
-    time: datetime = _now()
+    time: datetime = present()
     kind: str
     """`status`, or an `engine.ports.EventKind` but `alive`."""
     level: str = "info"
@@ -175,119 +175,8 @@ class Ask(SQLModel, table=True):
     """`permission` or `question`."""
     text: str = Field(sa_type=Text)
     details: dict[str, Any] = Field(default_factory=dict, sa_column=Column(JSONB, nullable=False))
-    asked_at: datetime = _now()
+    asked_at: datetime = present()
     answer: dict[str, Any] | None = Field(default=None, sa_column=Column(JSONB(none_as_null=True)))
-    answered_at: datetime | None = _time()
-    settled_at: datetime | None = _time()
+    answered_at: datetime | None = moment()
+    settled_at: datetime | None = moment()
     """When the agent took the answer (or the ask was settled without one)."""
-
-
-class Container(SQLModel, table=True):
-    """A user's sandbox. The row's lock is held while it is woken, paused or removed."""
-
-    __tablename__ = "containers"
-
-    user_id: UUID = Field(primary_key=True)
-    used_at: datetime = _now()
-    """The end of the latest lease; idle time counts from here."""
-    spent: bool = False
-    """A run was stopped in there: what escaped being killed goes with it, once no run needs it."""
-
-
-class Lease(SQLModel, table=True):
-    """A run that needs its user's sandbox awake."""
-
-    __tablename__ = "leases"
-
-    run_id: UUID = Field(sa_column=Column(ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True))
-    user_id: UUID = Field(index=True)
-
-
-class Worker(SQLModel, table=True):
-    """An engine process that is alive while its heartbeat is fresh. Without its row it may write nothing."""
-
-    __tablename__ = "workers"
-
-    id: str = Field(primary_key=True)
-    """One process's: a worker that starts again under its name has another."""
-    name: str
-    version: str
-    """Of its workflows' code (`engine.queues.APPLICATION_VERSION`)."""
-    started_at: datetime = _now()
-    seen_at: datetime = _now()
-    sandbox: str = ""
-    trouble: str | None = Field(default=None, sa_type=Text)
-    """Why its sandbox cannot run agents now, with the cure."""
-
-
-class MetricTotal(SQLModel, table=True):
-    """A number that only grows, summed over all processes that there were. See `engine.metrics`."""
-
-    __tablename__ = "metric_totals"
-
-    name: str = Field(primary_key=True)
-    labels: str = Field(primary_key=True)
-    """JSON, keys sorted."""
-    part: str = Field(primary_key=True)
-    """Empty for a counter; of a histogram a bucket's upper bound, or `sum`."""
-    value: float
-
-
-class WebProcess(SQLModel, table=True):
-    """A web process that is alive while its row is fresh, and what it serves now."""
-
-    __tablename__ = "web_processes"
-
-    id: str = Field(primary_key=True)
-    seen_at: datetime = _now()
-    websockets: int = 0
-
-
-class KeptWork(SQLModel, table=True):
-    """Work of a run that is not on the remote, in `{openlinear_home}/kept/{run_id}`.
-
-    It refers to no other row: it outlives its run, task and project until it expires.
-    """
-
-    __tablename__ = "kept_work"
-
-    run_id: UUID = Field(primary_key=True)
-    task_id: UUID = Field(index=True)
-    project_id: UUID
-    user_id: UUID = Field(index=True)
-    """Whose it is: the one who pressed Execute."""
-    title: str = Field(sa_type=Text)
-    base_sha: str
-    head_sha: str | None = None
-    """The commit in the bundle; None where no tracked file differs from the base."""
-    created_at: datetime = _now()
-    expires_at: datetime = Field(sa_column=Column(DateTime(timezone=True), nullable=False))
-    bundle_bytes: int = Field(default=0, sa_type=BigInteger)
-    files_bytes: int = Field(default=0, sa_type=BigInteger)
-    left_out: list[dict[str, Any]] = Field(default_factory=list, sa_column=Column(JSONB, nullable=False))
-    """`{name, bytes, why}` of each file or folder that was not kept."""
-    restored_at: datetime | None = _time()
-
-
-class Finding(SQLModel, table=True):
-    """Something the janitor met that was not as it should be. One row a subject, as last seen."""
-
-    __tablename__ = "findings"
-
-    kind: str = Field(primary_key=True)
-    subject: str = Field(primary_key=True)
-    detail: str = Field(sa_type=Text)
-    mended: bool
-    """Whether it was put right; where not, somebody has to look."""
-    first_found_at: datetime = _now()
-    found_at: datetime = _now()
-
-
-class StorageReport(SQLModel, table=True):
-    """The latest answer to a question about storage: `disk` (see engine.disk), `janitor` (its last round)."""
-
-    __tablename__ = "storage_reports"
-
-    name: str = Field(primary_key=True)
-    made_at: datetime = _now()
-    value: dict[str, Any] = Field(sa_column=Column(JSONB, nullable=False))
