@@ -1,23 +1,12 @@
 """Merging in the object store, by the real git, judged by what `git merge --no-ff` does in a work tree."""
 
-import asyncio
-import os
-import signal
-import subprocess
 from pathlib import Path
-from uuid import uuid4
 
-import psutil
 import pytest
 
-from engine.errors import RunError
-from engine.git import merge as merging
-from engine.git import removal, transfer
-from engine.git.commits import identity, write_commit
-from engine.git.merge import Part, merge
-from tests.support.gitline import CREDENTIAL, WHEN, Line
+from engine.git.merge import Part
 from tests.support.gitserver import run_git
-from tests.support.mergeline import AUTHOR, Branches, Files, MakeBranches, run_of
+from tests.support.mergeline import Branches, Files, MakeBranches, run_of
 
 LINES = "".join(f"line {number}\n" for number in range(30))
 BASE = {
