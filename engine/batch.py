@@ -1,8 +1,8 @@
 """The life of a batch's merge, top to bottom: assemble → verify → publish → propose, then its end.
 
 The tasks themselves are runs (`engine.run`), begun one by one as slots come free (`engine.batches.advance`);
-this begins when each of them has handed in its work or come to its end. As in a run, each step is checkpointed
-and may be repeated: what it finds out is in the batch's row, and commits derive from that.
+this begins when each of them has handed in its work or come to its end. As in a run, each step is
+checkpointed and may be repeated: what it finds out is in the batch's row, and commits derive from that.
 """
 
 import logging

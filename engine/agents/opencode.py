@@ -184,7 +184,7 @@ class OpenCode:
 
 
 def _digest(session: Session, message_id: str) -> str:
-    """The caller's id, unique over all of OpenCode's sessions: the latter part of a message's id of its own."""
+    """The caller's id, unique over all of OpenCode's sessions: the latter part of a message's id."""
     return hashlib.sha256(f"{session.id}\0{message_id}".encode()).hexdigest()[:14]
 
 

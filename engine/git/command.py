@@ -7,16 +7,18 @@ import signal
 import subprocess
 import threading
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import BinaryIO, TypeVar, cast
 
 from git.cmd import Git
 
 from engine.errors import RunError
+
+T = TypeVar("T")
 
 _POOL = ThreadPoolExecutor(64, thread_name_prefix="git")  # asyncio's own pool is small and others need it
 
@@ -87,7 +89,28 @@ async def git(
     """
     given = _environment(git_dir, environment)
     call = _Call(_command(args, given), given, stdin, tuple(descriptors), limit)
-    running = asyncio.get_running_loop().run_in_executor(_POOL, call.run)
+    output = await _bounded(call, call.run, timeout)
+    if output.code not in accept and not output.cut:
+        raise _refusal(output.code, output.stderr, output.stdout)
+    return output
+
+
+async def converse(
+    *args: str, talk: Callable[[BinaryIO, BinaryIO], T], git_dir: Path | None = None, timeout: float = 120.0
+) -> T:
+    """Run git and give its stdin and stdout to `talk`, in a thread; what that returned.
+
+    `talk` may block, and raises EOFError where git says no more. Git is dead before this returns, however it
+    ends: as soon as `talk` has its answers. Raises as `git` does.
+    """
+    given = _environment(git_dir, None)
+    call = _Call(_command(args, given), given, b"", (), 0)
+    return await _bounded(call, lambda: call.converse(talk), timeout)
+
+
+async def _bounded(call: "_Call", work: Callable[[], T], timeout: float) -> T:
+    """The call's work in a thread, ended with its process when time is up or nobody wants it any more."""
+    running = asyncio.get_running_loop().run_in_executor(_POOL, work)
     try:
         await asyncio.wait({running}, timeout=timeout)
     finally:
@@ -95,14 +118,14 @@ async def git(
         if late:
             call.kill()
             await asyncio.wait({running})
-    output = running.result()
+            running.exception()  # seen: it tells of nothing but the end that we made
     if late:
         raise RunError(f"git did not finish within {timeout:g} seconds and was ended.", "timeout")
-    if output.code not in accept and not output.cut:
-        if "No space left on device" in output.stderr:
-            raise disk_full()
-        raise GitError(output.code, output.stderr, output.stdout)
-    return output
+    return running.result()
+
+
+def _refusal(code: int, stderr: str, stdout: bytes = b"") -> Exception:
+    return disk_full() if "No space left on device" in stderr else GitError(code, stderr, stdout)
 
 
 def disk_full() -> RunError:
@@ -149,22 +172,13 @@ class _Call:
         self._limit = limit
         self._lock = threading.Lock()
         self._killed = False
+        self._wrapper: Git.AutoInterrupt | None = None
         self._process: subprocess.Popen[bytes] | None = None
 
     def run(self) -> Output:
-        with self._lock:
-            if self._killed:
-                return Output(-signal.SIGKILL, b"", "")
-            # Kept until the end: GitPython ends the process when its wrapper is collected.
-            wrapper = Git("/").execute(
-                self._command,
-                istream=subprocess.PIPE if isinstance(self._stdin, bytes) else self._stdin,
-                env=self._environment,
-                as_process=True,
-                start_new_session=True,
-                pass_fds=self._descriptors,
-            )
-            process = self._process = cast("subprocess.Popen[bytes]", wrapper.proc)
+        process = self._start()
+        if process is None:
+            return Output(-signal.SIGKILL, b"", "")
         with ThreadPoolExecutor(2) as helpers:
             stderr = helpers.submit(_tail, cast(BinaryIO, process.stderr))
             if isinstance(self._stdin, bytes):
@@ -175,6 +189,37 @@ class _Call:
                 self.kill()
             code = process.wait()
             return Output(code, stdout[: self._limit], stderr.result(), cut)
+
+    def converse(self, talk: Callable[[BinaryIO, BinaryIO], T]) -> T:
+        process = self._start()
+        if process is None:
+            raise GitError(-signal.SIGKILL, "")
+        with ThreadPoolExecutor(1) as helper:
+            stderr = helper.submit(_tail, cast(BinaryIO, process.stderr))
+            try:
+                return talk(cast(BinaryIO, process.stdin), cast(BinaryIO, process.stdout))
+            except (EOFError, BrokenPipeError) as error:
+                raise _refusal(process.wait(), stderr.result()) from error
+            finally:
+                self.kill()
+                process.wait()
+
+    def _start(self) -> "subprocess.Popen[bytes] | None":
+        """The process, unless it was to be killed before it began."""
+        with self._lock:
+            if self._killed:
+                return None
+            # Kept until the end: GitPython ends the process when its wrapper is collected.
+            self._wrapper = Git("/").execute(
+                self._command,
+                istream=subprocess.PIPE if isinstance(self._stdin, bytes) else self._stdin,
+                env=self._environment,
+                as_process=True,
+                start_new_session=True,
+                pass_fds=self._descriptors,
+            )
+            self._process = cast("subprocess.Popen[bytes]", self._wrapper.proc)
+            return self._process
 
     def kill(self) -> None:
         """End git and what it started: they are a session of their own."""

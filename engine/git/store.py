@@ -5,8 +5,8 @@ A bare repository beside the mirror, whose objects it borrows. Nobody but the en
 
 import asyncio
 import errno
-import re
 import shutil
+import tempfile
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
@@ -15,11 +15,13 @@ from uuid import UUID
 
 from engine.errors import RunError
 from engine.git.command import MEBIBYTE, GitError, disk_full, git, plain
+from engine.git.commits import OBJECT, identity, message_bytes
 from engine.git.lock import locked
 from engine.git.mirror import Mirror, consolidate, create_bare, lend_objects
 
 _IMPORTS = "refs/openlinear/imports/"
 _RUNS = "refs/openlinear/runs/"
+_BATCHES = "refs/openlinear/batches/"
 
 
 class Store:
@@ -30,6 +32,12 @@ class Store:
         self._mirror = mirror
         self._lock = self.path.with_suffix(".lock")
 
+    async def create(self) -> None:
+        """Have the repository there; what is there stays."""
+        if not self.path.exists():
+            async with locked(self._lock):
+                await create_bare(self.path, borrow=self._mirror.path / "objects")
+
     async def import_pack(
         self, run_id: UUID, *, base: str, head: str, tree: str, pack: Path, limit_mb: int
     ) -> None:
@@ -39,7 +47,7 @@ class Store:
         runs. RunError when it is damaged, too large, or reaches beyond `base` and itself.
         """
         _check_names(base, head, tree)
-        await self._create()
+        await self.create()
         quarantine = self.path / "quarantine" / str(run_id)
         await asyncio.to_thread(_make_quarantine, quarantine, self._mirror.path)
         try:
@@ -110,7 +118,7 @@ class Store:
         tree is a merge of those. `author` is (name, email); the same arguments always give the same commit.
         """
         _check_names(base, head, tree)
-        await self._create()
+        await self.create()
         head_tree = (await git("rev-parse", "--verify", f"{head}^{{tree}}", git_dir=self.path)).line
         base_tree = (await git("rev-parse", "--verify", f"{base}^{{tree}}", git_dir=self.path)).line
         if tree == base_tree:
@@ -125,32 +133,21 @@ class Store:
     async def _commit_tree(
         self, tree: str, parents: Sequence[str], message: str, author: tuple[str, str], when: datetime
     ) -> str:
-        name, email = (re.sub(r"[\x00-\x20\x7f<>]+", " ", part).strip(" .,:;'\"")[:200] for part in author)
-        identity = {
-            f"GIT_{role}_{key}": value
-            for role in ("AUTHOR", "COMMITTER")
-            for key, value in {
-                "NAME": name or "OpenLinear",
-                "EMAIL": email or "agent@openlinear.invalid",
-                "DATE": f"@{int(when.timestamp())} +0000",
-            }.items()
-        }
         output = await git(
             *("commit-tree", tree, "-F", "-"),
             *(argument for parent in parents for argument in ("-p", parent)),
             git_dir=self.path,
-            environment=identity,
-            stdin=message.replace("\0", "").encode(errors="replace"),
+            environment=identity(author, when).environment,
+            stdin=message_bytes(message),
         )
         return output.line
 
     async def is_ours(self, sha: str) -> bool:
-        """Whether this commit is the end of one of our runs: then nobody built on it."""
+        """Whether this commit is the end of one of our runs or batches: then nobody built on it."""
         if not self.path.exists():
             return False
-        found = await git(
-            "for-each-ref", f"--points-at={sha}", _RUNS, git_dir=self.path, accept=(0, 128, 129)
-        )
+        ask = ("for-each-ref", f"--points-at={sha}", _RUNS, _BATCHES)
+        found = await git(*ask, git_dir=self.path, accept=(0, 128, 129))
         return found.code == 0 and bool(found.line)
 
     async def contains(self, sha: str, ancestor: str) -> bool:
@@ -194,10 +191,26 @@ class Store:
             timeout=600,
         )
 
-    async def _create(self) -> None:
-        if not self.path.exists():
-            async with locked(self._lock):
-                await create_bare(self.path, borrow=self._mirror.path / "objects")
+    async def bundle_commit(self, sha: str, base: str, target: Path) -> None:
+        """Write all that `sha` adds to `base` to `target`, as a bundle whose HEAD is that commit.
+
+        The commit needs no name here. GitError when it adds nothing, or either is not there.
+        """
+        _check_names(sha, base)
+        with tempfile.TemporaryDirectory(dir=target.parent, prefix=".bundle.") as scratch:
+            # A bundle holds what has a name: in a repository of its own, that is HEAD.
+            await asyncio.to_thread(_name_head, Path(scratch), self.path, sha)
+            await git(
+                *("bundle", "create", "--quiet", str(target), "HEAD", f"^{base}"),
+                git_dir=Path(scratch),
+                environment={"GIT_OBJECT_DIRECTORY": str(self.path / "objects")},
+                timeout=600,
+            )
+
+    async def keep_batch(self, batch_id: UUID, sha: str) -> None:
+        """Have the commit that a batch ends in for good; it is ours from now on."""
+        _check_names(sha)
+        await self._keep(f"{_BATCHES}{batch_id}", sha)
 
     async def _keep(self, name: str, sha: str) -> None:
         async with locked(self._lock) as held:
@@ -209,8 +222,14 @@ class Store:
 def _check_names(*names: str) -> None:
     """Names come out of a sandbox: anything but an object's own could be an option or somebody's ref."""
     for name in names:
-        if not re.fullmatch(r"[0-9a-f]{40}|[0-9a-f]{64}", name):
+        if not OBJECT.fullmatch(name):
             raise _damaged(GitError(1, "it names an object by something else than its hash"))
+
+
+def _name_head(scratch: Path, repository: Path, sha: str) -> None:
+    (scratch / "refs").mkdir()
+    (scratch / "HEAD").write_text(f"{sha}\n")
+    shutil.copy(repository / "config", scratch / "config")
 
 
 def _make_quarantine(quarantine: Path, mirror: Path) -> None:
