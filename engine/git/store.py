@@ -7,6 +7,7 @@ import asyncio
 import errno
 import re
 import shutil
+import tempfile
 from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO
@@ -170,6 +171,22 @@ class Store:
             timeout=600,
         )
 
+    async def bundle_commit(self, sha: str, base: str, target: Path) -> None:
+        """Write all that `sha` adds to `base` to `target`, as a bundle whose HEAD is that commit.
+
+        The commit needs no name here. GitError when it adds nothing, or either is not there.
+        """
+        _check_names(sha, base)
+        with tempfile.TemporaryDirectory(dir=target.parent, prefix=".bundle.") as scratch:
+            # A bundle holds what has a name: in a repository of its own, that is HEAD.
+            await asyncio.to_thread(_name_head, Path(scratch), self.path, sha)
+            await git(
+                *("bundle", "create", "--quiet", str(target), "HEAD", f"^{base}"),
+                git_dir=Path(scratch),
+                environment={"GIT_OBJECT_DIRECTORY": str(self.path / "objects")},
+                timeout=600,
+            )
+
     async def _create(self) -> None:
         if not self.path.exists():
             async with locked(self._lock):
@@ -187,6 +204,12 @@ def _check_names(*names: str) -> None:
     for name in names:
         if not re.fullmatch(r"[0-9a-f]{40}|[0-9a-f]{64}", name):
             raise _damaged(GitError(1, "it names an object by something else than its hash"))
+
+
+def _name_head(scratch: Path, repository: Path, sha: str) -> None:
+    (scratch / "refs").mkdir()
+    (scratch / "HEAD").write_text(f"{sha}\n")
+    shutil.copy(repository / "config", scratch / "config")
 
 
 def _make_quarantine(quarantine: Path, mirror: Path) -> None:
