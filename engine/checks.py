@@ -121,9 +121,7 @@ async def _lay_out(here: World, box: Box, work: _Work) -> PurePosixPath:
         except GitError as error:
             reason = f"The merged commit could not be laid out: {plain(error.stderr)}"
             raise RunError(reason, "internal") from error
-        await leftovers.restore(
-            here.sandbox, box, work.trial_id, head=work.sha, bundle=bundle, files=None
-        )
+        await leftovers.restore(here.sandbox, box, work.trial_id, head=work.sha, bundle=bundle, files=None)
     return where
 
 
