@@ -197,7 +197,7 @@ def _told(said: _Said) -> str:
 
 
 def readable(output: bytes) -> str:
-    """What a terminal would show in the end: no escape sequences, and the last of a line that was rewritten."""
+    """What a terminal would show in the end: no escapes, and the last of a line that was rewritten."""
     text = _ESCAPES.sub("", output.decode(errors="replace").replace("\r\n", "\n"))
     lines = (line.rstrip("\r").rpartition("\r")[2].rstrip() for line in text.split("\n"))
     return _CONTROLS.sub("", "\n".join(lines)).strip("\n")

@@ -110,8 +110,7 @@ class Cell:
             "TMPDIR": "/tmp" if self.bwrap else str(self.folder / "tmp"),  # noqa: S108 (its own)
             "PATH": f"{self.library}/bin:/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin",
             "SHELL": "/bin/bash",
-            "OPENCODE_LIB": str(self.library),
-            "OPENCODE_BIN": str(_INSIDE_BINARY if self.bwrap else opencode.binary(self.settings)),
+            **({} if self.trial else self._server_environment()),
             BOX: self._id,
             **(extra or {}),
         }
@@ -149,6 +148,10 @@ class Cell:
             *("--bind", str(self.host_home), str(_INSIDE_HOME)),
             *("--ro-bind", str(self.shared), str(_INSIDE_OBJECTS)),
         ]
+
+    def _server_environment(self) -> dict[str, str]:
+        binary = _INSIDE_BINARY if self.bwrap else opencode.binary(self.settings)
+        return {"OPENCODE_LIB": str(self.library), "OPENCODE_BIN": str(binary)}
 
     def _server(self) -> list[str]:
         library, binary = opencode.library(self.settings), opencode.binary(self.settings)

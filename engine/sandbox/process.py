@@ -196,7 +196,7 @@ class ProcessSandbox:
                 "limit",
             )
         if trial:
-            return None if cell.folder.exists() else RunError(process_trial.GONE, "sandbox")
+            return None if process_trial.is_there(cell) else RunError(process_trial.GONE, "sandbox")
         if daemon.load(_server(cell)) and daemon.state(daemon.load(_server(cell))) == "gone":
             return RunError("The agent server ended by itself.", "agent_crash")
         return None

@@ -11,6 +11,8 @@ from engine.sandbox.reaper import reap
 from engine.settings import EngineSettings
 
 GONE = "The folder that the checks ran in is gone: somebody removed it."
+_OPEN = "open"
+"""A file beside the cell's own folders that goes first: what is killed after that did not die by itself."""
 _REMOVE = 'chmod -R u+rwX -- "$1" 2>/dev/null; rm -rf -- "$1"'
 
 
@@ -26,6 +28,11 @@ def make(cell: Cell, trial_id: UUID) -> None:
         if left.startswith(f"{trial_id}."):
             _remove(trials / left)
     cell.make()
+    (cell.folder / _OPEN).touch()
+
+
+def is_there(cell: Cell) -> bool:
+    return (cell.folder / _OPEN).exists()
 
 
 def remove(cell: Cell) -> None:
@@ -44,5 +51,6 @@ def clear(settings: EngineSettings, *, under_way: bool) -> list[UUID]:
 
 
 def _remove(folder: Path) -> None:
+    (folder / _OPEN).unlink(missing_ok=True)
     reap(f"{BOX}={folder.name}".encode())
     subprocess.run(["sh", "-c", _REMOVE, "sh", str(folder)], check=False, timeout=300)
