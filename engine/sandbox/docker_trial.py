@@ -28,7 +28,7 @@ class Trials:
         self._daemon = daemon
 
     def box(self, user_id: UUID, trial_id: UUID, seconds: float) -> AbstractAsyncContextManager[Box]:
-        return passing(self._make(user_id, trial_id, seconds), self._remove)
+        return passing(lambda: self._make(user_id, trial_id, seconds), self._remove)
 
     async def _make(self, user_id: UUID, trial_id: UUID, seconds: float) -> Box:
         try:

@@ -216,7 +216,7 @@ class ProcessSandbox:
             self._kills.pop(box.trial, None)
             await asyncio.to_thread(process_trial.remove, self._cell(user_id, box.trial))
 
-        return passing(make(), remove)
+        return passing(make, remove)
 
     async def clear_trials(self, *, under_way: bool = False) -> list[UUID]:
         return await asyncio.to_thread(process_trial.clear, self._settings, under_way=under_way)

@@ -13,13 +13,13 @@ log = logging.getLogger(__name__)
 
 @asynccontextmanager
 async def passing(
-    make: Coroutine[Any, Any, Box], remove: Callable[[Box], Awaitable[None]]
+    make: Callable[[], Coroutine[Any, Any, Box]], remove: Callable[[Box], Awaitable[None]]
 ) -> AsyncIterator[Box]:
     """Make a box, lend it, remove it: on an error too, and whoever is cancelled meanwhile.
 
     What is being made cannot be removed before it is there, so a cancellation waits for that.
     """
-    making = asyncio.ensure_future(make)
+    making = asyncio.ensure_future(make())
     try:
         yield await asyncio.shield(making)
     finally:
