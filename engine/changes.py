@@ -83,15 +83,15 @@ async def incoming(repos: Path, run_id: UUID) -> AsyncIterator[Path]:
     """A folder for what goes to or comes from the run's sandbox. Named by the run: a repeat clears what a
     dead worker left."""
     folder = repos / "incoming" / str(run_id)
-    await discardincoming(repos, run_id)
+    await discard_incoming(repos, run_id)
     folder.mkdir(mode=0o700, parents=True)
     try:
         yield folder
     finally:
-        await discardincoming(repos, run_id)
+        await discard_incoming(repos, run_id)
 
 
-async def discardincoming(repos: Path, run_id: UUID) -> None:
+async def discard_incoming(repos: Path, run_id: UUID) -> None:
     await asyncio.to_thread(shutil.rmtree, repos / "incoming" / str(run_id), ignore_errors=True)
 
 

@@ -138,12 +138,15 @@ class Containers:
             await asyncio.Event().wait()
 
     async def park(self) -> None:
-        """Before the whole product stops: freeze what a run still needs, remove the rest.
+        """Before the whole product stops: freeze what a run still needs, remove the rest, trials too.
 
         A frozen sandbox holds its agent's session, so that the run goes on at the next start.
         """
         self._parked.set()
-        await asyncio.gather(*(self._park_one(user_id) for user_id in await self._sandbox.found()))
+        await asyncio.gather(
+            self._sandbox.clear_trials(under_way=True),
+            *(self._park_one(user_id) for user_id in await self._sandbox.found()),
+        )
 
     async def _park_one(self, user_id: UUID) -> None:
         async with self._locked(user_id) as (session, _):

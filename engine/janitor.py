@@ -28,6 +28,7 @@ CHECKS: tuple[Check, ...] = (
     janitor_sandboxes.workspaces,
     janitor_sandboxes.unfinished_runs,
     janitor_sandboxes.unknown_users,
+    janitor_sandboxes.trials,
     janitor_files.half_taken,
     janitor_files.unknown_projects,
     janitor_files.stale_locks,

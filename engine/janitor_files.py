@@ -32,7 +32,7 @@ async def unfinished_kept(here: World) -> list[Found]:
 
 
 async def temporary(here: World) -> list[Found]:
-    """What a start or an installation that broke off left in OPENLINEAR_HOME, a day ago or longer."""
+    """What a start, an installation or checks that broke off left in OPENLINEAR_HOME, a day ago or longer."""
     gone = await asyncio.to_thread(_remove_temporary, here.settings.openlinear_home)
     return [Found("temporary", name, "A temporary file was left behind.", True) for name in gone]
 
@@ -86,7 +86,7 @@ async def _remove(here: World, run_id: UUID, path: Path) -> bool:
 
 def _remove_temporary(home: Path) -> list[str]:
     removed = []
-    for path in [*home.glob(".sandbox.*"), *home.glob("opencode/.install-*")]:
+    for path in [*home.glob(".sandbox.*"), *home.glob("opencode/.install-*"), *home.glob("checks/*")]:
         if path.lstat().st_mtime < time.time() - DAY:
             if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path, ignore_errors=True)

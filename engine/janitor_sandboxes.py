@@ -89,6 +89,12 @@ async def unknown_users(here: World) -> list[Found]:
     return found
 
 
+async def trials(here: World) -> list[Found]:
+    """Boxes of checks that a killed worker left, and that nobody tried again."""
+    gone = await here.sandbox.clear_trials()
+    return [Found("trial", str(one), "The box of checks that broke off was removed.", True) for one in gone]
+
+
 async def _clear(here: World, recorder: Recorder) -> tuple[str, bool]:
     run = await recorder.run()
     try:

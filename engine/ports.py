@@ -5,6 +5,7 @@ Values are plain dataclasses without secrets in their `repr`. Methods raise `Run
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, Literal, Protocol
@@ -32,6 +33,8 @@ class Box:
     """Folder that holds this user's workspaces; one per run: `repos / run_id`."""
     objects: PurePosixPath
     """Read-only folder of the objects this user may borrow: `objects / project_id`."""
+    trial: str = ""
+    """What the sandbox calls a trial's box (`Sandbox.trial`), which has no server; "" is the user's own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +90,17 @@ class Sandbox(Protocol):
         `stdin` is given to it whole, then closed. It outlives the engine's process.
         """
 
+    def trial(self, user_id: UUID, trial_id: UUID, *, seconds: float) -> AbstractAsyncContextManager[Box]:
+        """A fresh, empty box to try a project's work in, gone with all that is in it when it is left.
+
+        As bounded as the user's own, and with nothing of theirs but the objects they may borrow: no agent
+        server, no keys, no workspaces. `exec` works on it. One of the same id that a killed worker left
+        is replaced; one that nobody replaces is a left-over after `seconds`.
+        """
+
+    async def clear_trials(self, *, under_way: bool = False) -> list[UUID]:
+        """Remove the trials' boxes that are left over; `under_way` ones too. Whose they were."""
+
     async def stop_run(self, box: Box, run_id: UUID) -> None:
         """Kill what still runs in the run's workspace folder (cwd or environment names it)."""
 
@@ -107,8 +121,11 @@ class Sandbox(Protocol):
     async def image_bytes(self) -> int:
         """What the images or programs that sandboxes are made from take."""
 
-    async def cause_of_death(self, user_id: UUID) -> RunError | None:
-        """Why the sandbox or its agent died, when it can be told: `limit` for want of memory."""
+    async def cause_of_death(self, user_id: UUID, trial: str = "") -> RunError | None:
+        """Why the sandbox or its agent died, when it can be told: `limit` for want of memory.
+
+        Of a trial's box (`Box.trial`): also that it is no longer there, which nothing in it can bring about.
+        """
 
     def shared_objects(self, user_id: UUID) -> Path:
         """The host folder that shows up as `Box.objects`. The engine hard-links packs into it."""
@@ -281,8 +298,16 @@ class Brief:
 
 
 BatchNews = Literal[
-    *("started", "waiting", "merging", "updated", "completed", "failed", "cancelled"),
-    *("task:started", "task:completed", "task:skipped"),
+    "started",
+    "waiting",
+    "merging",
+    "updated",
+    "completed",
+    "failed",
+    "cancelled",
+    "task:started",
+    "task:completed",
+    "task:skipped",
 ]
 
 

@@ -63,6 +63,8 @@ class EngineSettings(BaseSettings):
     without what it left."""
     demo_model_pace: float = Field(1.0, ge=0)
     """How slowly the demo model works, so that a person can watch: 1 is 6 to 10 s a card, 0 is at once."""
+    check_minutes: float = Field(15.0, gt=0)
+    """How long all check commands of a project together may take on one commit."""
     pack_limit_mb: int = Field(512, ge=1)
     kept_days: float = Field(30.0, ge=0)
     """How long work that was not pushed is kept after its run."""

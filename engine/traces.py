@@ -98,7 +98,8 @@ async def describe(span: "Span | None", hold: Hold, result: str, kind: str) -> N
         return
     try:
         async with world().database.transaction() as session:
-            subject = await session.get(Run, hold.id) or await session.get_one(Batch, hold.id)
+            run = await session.get(Run, hold.id)
+            subject = run or await session.get_one(Batch, hold.id)
         failed = {"openlinear.error.kind": kind} if result == "failed" else {}
         outcome = {"openlinear.step.result": result, "openlinear.fence": hold.fence, **failed}
         span.set_attributes(_facts(subject) | outcome)

@@ -8,7 +8,7 @@ from sqlmodel import col
 from engine import ending
 from engine.batches.advance import members_of
 from engine.changes import free_branch, known
-from engine.errors import RunError
+from engine.errors import Class, RunError
 from engine.git.mirror import Mirror
 from engine.git.publish import push
 from engine.git.store import Store
@@ -54,7 +54,7 @@ async def _end_of(here: World, batch: Batch, member: Member, recorder: Recorder,
         return failure(RunError(f"Its batch failed: {end['reason']}", "left_out"))
     nothing_pushed = end["status"] == "failed" and batch.conflict_behavior == "fail"
     where = "Its work is kept here." if nothing_pushed else await _own_branch(here, batch, recorder)
-    kind = "checks" if member.left_out_kind == "checks" else "clash"
+    kind: Class = "checks" if member.left_out_kind == "checks" else "clash"
     return failure(RunError(f"Left out of its batch. {member.left_out} {where}", kind))
 
 

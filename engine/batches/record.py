@@ -35,8 +35,8 @@ class BatchRecorder:
             require(batch, self._hold)
             yield session, batch
 
-    async def write(self, _: Sequence[object] = (), **columns: Any) -> None:
-        """Set columns. A batch that is over stays as it is."""
+    async def write(self, entries: Sequence[Any] = (), **columns: Any) -> None:
+        """Set columns; a batch has no entries. One that is over stays as it is."""
         async with self.transaction() as (_session, batch):
             if batch.status not in OVER:
                 for name, value in columns.items():
@@ -62,4 +62,4 @@ class BatchRecorder:
             if status == "failed":
                 batch.error, batch.error_kind = end["reason"], end["kind"]
             await session.flush()
-            await self._here.product.batch(session, batch.id, status)  # type: ignore[arg-type]
+            await self._here.product.batch(session, batch.id, status)

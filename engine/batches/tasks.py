@@ -47,25 +47,25 @@ For reference, your task was:
 
 async def hand_in(here: World, run: Run, recorder: Recorder, *, gave_up: bool = False) -> None:
     """Its work is there; nothing of it needs the sandbox awake any more. Repeatable."""
-    async with recorder.transaction() as (session, run):
-        member = await session.get_one(Member, run.id)
+    async with recorder.transaction() as (session, locked):
+        member = await session.get_one(Member, locked.id)
         if member.handed_in_at is not None:
             return
         member.handed_in_at = now()
         if not gave_up:
             member.left_out = None
-        run.takes_slot = False
+        locked.takes_slot = False
         message = "Waits for its batch"
         entry = Entry("status", f"handed_in:{member.turn}", message=message)
         await session.flush()
-        await append(session, run, [entry], status="committing", message=message, progress=90)
+        await append(session, locked, [entry], status="committing", message=message, progress=90)
         await here.product.batch(session, member.batch_id, "task:completed", run.task_id)
     here.signals.wake(BATCHES)
     await _rest(here, run, recorder)
 
 
 async def _rest(here: World, run: Run, recorder: Recorder) -> None:
-    """Give the sandbox back. The workspace stays until the batch is over: its conflict may come back to it."""
+    """Give the sandbox back. The workspace stays until the batch is over: a conflict may come back to it."""
     if not await here.containers.leased(run.id):
         return
     try:

@@ -178,8 +178,8 @@ async def _require_sound_base(yard: Yard) -> None:
     tried = await yard.tried(base.head, base.tree, yard.batch.base_branch)
     if not tried.passed:
         raise RunError(
-            f"The check {tried.command!r} fails on {yard.batch.base_branch} itself ({yard.base[:9]}), so no task "
-            "can be told to break it. Mend the branch or the project's checks, then retry the batch.",
+            f"The check {tried.command!r} fails on {yard.batch.base_branch} itself ({yard.base[:9]}), so no "
+            "task can be told to break it. Mend the branch or the project's checks, then retry the batch.",
             "checks",
         )
 

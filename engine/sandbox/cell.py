@@ -14,7 +14,7 @@ from engine.settings import EngineSettings
 UID = 10001
 """Whom processes run as where the engine is root; as in the worker image."""
 BOX = "OPENLINEAR_BOX"
-"""Environment variable that every process of a user's sandbox carries and hands on."""
+"""Environment variable that every process of a user's sandbox, or of a trial's, carries and hands on."""
 _INSIDE_HOME = PurePosixPath("/home/opencode")
 _INSIDE_LIBRARY = PurePosixPath("/run/opencode")
 _INSIDE_BINARY = PurePosixPath("/run/opencode-server")
@@ -44,11 +44,14 @@ class Cell:
     settings: EngineSettings
     user_id: UUID
     bwrap: str | None
+    trial: str = ""
+    """The name of a trial's folder, where this is not the user's own cell: without an agent server."""
 
     @property
     def folder(self) -> Path:
         """What the engine keeps about it; its processes see `home` and `tmp` alone."""
-        return self.settings.openlinear_home.absolute() / "sandbox" / str(self.user_id)
+        home = self.settings.openlinear_home.absolute()
+        return home / "trials" / self.trial if self.trial else home / "sandbox" / str(self.user_id)
 
     @property
     def host_home(self) -> Path:
@@ -76,7 +79,11 @@ class Cell:
 
     @property
     def marker(self) -> bytes:
-        return f"{BOX}={self.user_id}".encode()
+        return f"{BOX}={self._id}".encode()
+
+    @property
+    def _id(self) -> str:
+        return self.trial or str(self.user_id)
 
     def make(self) -> None:
         """Make the folders. Whatever lies in `home` and `tmp` is made from inside: were it made from here,
@@ -103,9 +110,8 @@ class Cell:
             "TMPDIR": "/tmp" if self.bwrap else str(self.folder / "tmp"),  # noqa: S108 (its own)
             "PATH": f"{self.library}/bin:/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin",
             "SHELL": "/bin/bash",
-            "OPENCODE_LIB": str(self.library),
-            "OPENCODE_BIN": str(_INSIDE_BINARY if self.bwrap else opencode.binary(self.settings)),
-            BOX: str(self.user_id),
+            **({} if self.trial else self._server_environment()),
+            BOX: self._id,
             **(extra or {}),
         }
 
@@ -116,7 +122,9 @@ class Cell:
         drop = ["setpriv", "--reuid", str(UID), "--regid", str(UID), "--clear-groups", "--no-new-privs"]
         drop += ["--inh-caps=-all", "--bounding-set=-all"]
         return [
-            *(self.bwrap, *self._mounts(), "--unshare-pid", "--unshare-ipc", "--chdir", str(cwd), "--"),
+            *(self.bwrap, *self._mounts(), "--unshare-pid", "--unshare-ipc", "--chdir", str(cwd)),
+            # An agent outlives the engine's process, a trial does not: what it left running goes at once.
+            *(("--die-with-parent", "--") if self.trial else ("--",)),
             *(drop if self.drops_root else ()),
             *command,
         ]
@@ -133,11 +141,21 @@ class Cell:
             *mounts,
             *("--proc", "/proc", "--dev", "/dev", "--tmpfs", "/run"),
             *("--ro-bind-try", "/run/systemd/resolve", "/run/systemd/resolve"),
-            *("--ro-bind", str(opencode.library(self.settings)), str(_INSIDE_LIBRARY)),
-            *("--ro-bind", str(opencode.binary(self.settings)), str(_INSIDE_BINARY)),
+            *(() if self.trial else self._server()),
             *("--bind", str(self.folder / "tmp"), "/tmp"),  # noqa: S108 (its own)
             # Named, or it is made for its owner alone.
             *("--dir", str(_INSIDE_HOME.parent)),
             *("--bind", str(self.host_home), str(_INSIDE_HOME)),
             *("--ro-bind", str(self.shared), str(_INSIDE_OBJECTS)),
+        ]
+
+    def _server_environment(self) -> dict[str, str]:
+        binary = _INSIDE_BINARY if self.bwrap else opencode.binary(self.settings)
+        return {"OPENCODE_LIB": str(self.library), "OPENCODE_BIN": str(binary)}
+
+    def _server(self) -> list[str]:
+        library, binary = opencode.library(self.settings), opencode.binary(self.settings)
+        return [
+            *("--ro-bind", str(library), str(_INSIDE_LIBRARY)),
+            *("--ro-bind", str(binary), str(_INSIDE_BINARY)),
         ]

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import time
 from pathlib import Path, PurePosixPath
 from typing import Any
 from uuid import UUID
@@ -17,6 +18,7 @@ HOME = PurePosixPath("/home/opencode")
 PASSWORD_FOLDER = HOME / ".local/share/opencode"
 PASSWORD_FILE = ".server-password"  # noqa: S105 (a file's name)
 KIND = {"app": "openlinear", "component": "opencode-worker"}
+TRIAL = {"app": "openlinear", "component": "opencode-trial"}
 
 
 def labels(settings: EngineSettings) -> dict[str, str]:
@@ -28,8 +30,17 @@ def _suffix(settings: EngineSettings) -> str:
     return "" if settings.installation == "default" else f"-{settings.installation}"
 
 
+def trial_labels(settings: EngineSettings) -> dict[str, str]:
+    """What tells this installation's trials from its users' containers, and from anybody else's."""
+    return {**TRIAL, "installation": settings.installation}
+
+
 def container_name(settings: EngineSettings, user_id: UUID) -> str:
     return f"opencode-user-{user_id}{_suffix(settings)}"
+
+
+def trial_name(settings: EngineSettings, trial_id: UUID) -> str:
+    return f"opencode-trial-{trial_id}{_suffix(settings)}"
 
 
 def network_name(settings: EngineSettings) -> str:
@@ -58,18 +69,78 @@ def shared_objects(settings: EngineSettings, user_id: UUID) -> Path:
 
 def container_spec(settings: EngineSettings, user_id: UUID, image_id: str, network_id: str) -> dict[str, Any]:
     """Arguments of `containers.create`. The label `spec` changes whenever anything here does."""
-    memory = f"{settings.container_memory_mb}m"
     spec: dict[str, Any] = {
         "image": image_id,
         "name": container_name(settings, user_id),
         "network": network_id,
         # The daemon picks a free port of the range: no race. Without the address it is open to the world.
         "ports": {PORT: ("127.0.0.1", HOST_PORTS)},
+        **_limits(settings),
+        "restart_policy": {"Name": "on-failure", "MaximumRetryCount": 3},
+        **_hardening(settings),
+    }
+    mounts = {name: str(target) for name, target in volumes(settings, user_id).items()}
+    objects = str(shared_objects(settings, user_id))
+    digest = hashlib.sha256(json.dumps([spec, mounts, objects]).encode()).hexdigest()[:16]
+    spec["mounts"] = [
+        *(Mount(target, name, type="volume") for name, target in mounts.items()),
+        _objects(objects),
+    ]
+    spec["log_config"] = LogConfig(type="json-file", config={"max-size": "5m", "max-file": "2"})
+    spec["labels"] = {**labels(settings), "userId": str(user_id), "spec": digest}
+    return spec
+
+
+def trial_spec(
+    settings: EngineSettings,
+    user_id: UUID,
+    image_id: str,
+    network_id: str,
+    *,
+    trial_id: UUID,
+    seconds: float,
+) -> dict[str, Any]:
+    """The same for a trial: as bounded and as closed, and with no volume of the user's.
+
+    Its home is a volume without a name, which Docker removes with it. The first process cannot be killed from
+    inside, and ignores the ends of its children: so nobody has to collect those of orphans.
+    """
+    return {
+        "image": image_id,
+        "name": trial_name(settings, trial_id),
+        "network": network_id,
+        **_limits(settings),
+        **_hardening(settings),
+        "entrypoint": ["sh", "-c", "trap '' CHLD; exec sleep \"$0\"", f"{seconds:.0f}"],
+        "stop_signal": "SIGKILL",
+        "healthcheck": {"test": ["NONE"]},
+        "auto_remove": True,
+        "mounts": [
+            Mount(str(HOME), None, type="volume"),
+            _objects(str(shared_objects(settings, user_id))),
+        ],
+        "log_config": LogConfig(type="none"),
+        "labels": {
+            **trial_labels(settings),
+            "userId": str(user_id),
+            "trialId": str(trial_id),
+            "until": f"{time.time() + seconds:.0f}",
+        },
+    }
+
+
+def _limits(settings: EngineSettings) -> dict[str, Any]:
+    memory = f"{settings.container_memory_mb}m"
+    return {
         "mem_limit": memory,
         "memswap_limit": memory,
         "cpu_shares": 512,
         "pids_limit": settings.container_pids,
-        "restart_policy": {"Name": "on-failure", "MaximumRetryCount": 3},
+    }
+
+
+def _hardening(settings: EngineSettings) -> dict[str, Any]:
+    return {
         "user": f"{UID}:{UID}",
         "cap_drop": ["ALL"],
         "security_opt": ["no-new-privileges"],
@@ -78,13 +149,7 @@ def container_spec(settings: EngineSettings, user_id: UUID, image_id: str, netwo
         "tmpfs": {"/tmp": "rw,exec,nosuid,nodev,size=256m,mode=1777"},  # noqa: S108 (the container's own)
         "extra_hosts": {"host.docker.internal": "host-gateway"} if settings.allow_local_remotes else {},
     }
-    mounts = {name: str(target) for name, target in volumes(settings, user_id).items()}
-    objects = str(shared_objects(settings, user_id))
-    digest = hashlib.sha256(json.dumps([spec, mounts, objects]).encode()).hexdigest()[:16]
-    spec["mounts"] = [
-        *(Mount(target, name, type="volume") for name, target in mounts.items()),
-        Mount(str(HOME / "objects"), objects, type="bind", read_only=True),
-    ]
-    spec["log_config"] = LogConfig(type="json-file", config={"max-size": "5m", "max-file": "2"})
-    spec["labels"] = {**labels(settings), "userId": str(user_id), "spec": digest}
-    return spec
+
+
+def _objects(source: str) -> Mount:
+    return Mount(str(HOME / "objects"), source, type="bind", read_only=True)

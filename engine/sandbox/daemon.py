@@ -1,6 +1,7 @@
 """The Docker engine: one client, its calls in threads, its failures said plainly."""
 
 import asyncio
+import contextlib
 import os
 import threading
 import time
@@ -8,7 +9,7 @@ from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
 
 import docker
-from docker.errors import APIError, DockerException
+from docker.errors import APIError, DockerException, NotFound
 from docker.utils import parse_host
 
 from engine.errors import RunError
@@ -80,6 +81,20 @@ class Daemon:
             raise
         except (DockerException, OSError) as error:  # the SDK's transport errors are OSErrors
             raise _Away from error
+
+    async def remove(self, container: Any, *, nameless_volumes: bool = False) -> None:
+        """Remove a container, not its volumes (or those without a name alone), until its name is free."""
+        try:
+            await self.call(container.remove, force=True, v=nameless_volumes)
+        except NotFound:
+            return
+        except APIError as error:
+            if error.status_code != 409:  # being removed already
+                raise refusal("remove a container", error) from error
+        with contextlib.suppress(NotFound):
+            while True:
+                await self.call(container.reload)
+                await asyncio.sleep(0.05)
 
     async def problem(self) -> str | None:
         """Why the engine cannot be used now, with the cure; None when it answers. It is not waited for."""

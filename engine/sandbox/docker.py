@@ -7,6 +7,7 @@ import tarfile
 import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 from uuid import UUID, uuid4
@@ -21,6 +22,7 @@ from engine.sandbox import docker_exec, docker_volumes, image
 from engine.sandbox.daemon import AWAY, Daemon, refusal
 from engine.sandbox.docker_network import workers_network
 from engine.sandbox.docker_state import Watch
+from engine.sandbox.docker_trial import Trials
 from engine.sandbox.helper import spawn_argv
 from engine.sandbox.output import Output, timed_out
 from engine.sandbox.server import server_password
@@ -41,6 +43,7 @@ class DockerSandbox:
         # A start is CPU bound (some 4 s alone): more at once only make each other late.
         self._starts = asyncio.Semaphore(2)
         self._watch = Watch(settings, self._daemon)
+        self._trials = Trials(settings, self._daemon)
 
     def shared_objects(self, user_id: UUID) -> Path:
         return spec.shared_objects(self._settings, user_id)
@@ -84,7 +87,7 @@ class DockerSandbox:
             if current and container.status not in {"dead", "removing"}:
                 return container
             await report("Replacing your container with the current version")
-            await self._remove(container)
+            await self._daemon.remove(container)
         return await self._create(user_id, wanted, report)
 
     async def _create(self, user_id: UUID, wanted: dict[str, Any], report: Report) -> Any:
@@ -131,6 +134,9 @@ class DockerSandbox:
             raise
         return Box(user_id, url, password, spec.HOME / "repos", spec.HOME / "objects")
 
+    def _name(self, box: Box) -> str:
+        return box.trial or spec.container_name(self._settings, box.user_id)
+
     def _password(self, user_id: UUID) -> str:
         return server_password(self._settings, user_id, spec.container_name(self._settings, user_id))
 
@@ -172,21 +178,7 @@ class DockerSandbox:
         async with self._locks[user_id]:
             container = await self._get(user_id)
             if container is not None:
-                await self._remove(container)
-
-    async def _remove(self, container: Any) -> None:
-        """Remove a container, not its volumes, and wait until its name is free."""
-        try:
-            await self._daemon.call(container.remove, force=True)
-        except NotFound:
-            return
-        except APIError as error:
-            if error.status_code != 409:  # being removed already
-                raise refusal("remove a container", error) from error
-        with contextlib.suppress(NotFound):
-            while True:
-                await self._daemon.call(container.reload)
-                await asyncio.sleep(0.05)
+                await self._daemon.remove(container)
 
     async def found(self) -> dict[UUID, BoxState]:
         client = await self._daemon.client()
@@ -210,9 +202,19 @@ class DockerSandbox:
     async def image_bytes(self) -> int:
         return await docker_volumes.image_bytes(self._settings, self._daemon)
 
-    async def cause_of_death(self, user_id: UUID) -> RunError | None:
+    async def cause_of_death(self, user_id: UUID, trial: str = "") -> RunError | None:
+        if trial:
+            return await self._trials.cause_of_death(self._watch, trial)
         container = await self._get(user_id)
         return None if container is None else await self._watch.cause_of_death(container)
+
+    # -- trials ---------------------------------------------------------------------------------
+
+    def trial(self, user_id: UUID, trial_id: UUID, *, seconds: float) -> AbstractAsyncContextManager[Box]:
+        return self._trials.box(user_id, trial_id, seconds)
+
+    async def clear_trials(self, *, under_way: bool = False) -> list[UUID]:
+        return await self._trials.clear(under_way=under_way)
 
     # -- commands -------------------------------------------------------------------------------
 
@@ -229,7 +231,7 @@ class DockerSandbox:
         timeout: float = 60.0,
     ) -> Finished:
         output = Output(stdout, limit)
-        name = spec.container_name(self._settings, box.user_id)
+        name = self._name(box)
         marker = f"{docker_exec.MARKER}={uuid4().hex}"
         variable, value = marker.split("=")
         ended = False
@@ -261,5 +263,5 @@ class DockerSandbox:
             raise RunError(f"The helper {name} could not be started in your container: {said}", "sandbox")
 
     async def stop_run(self, box: Box, run_id: UUID) -> None:
-        name = spec.container_name(self._settings, box.user_id)
+        name = self._name(box)
         await docker_exec.reap(self._daemon, name, str(run_id), str(box.repos / str(run_id)))

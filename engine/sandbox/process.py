@@ -10,6 +10,7 @@ import socket
 import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
@@ -20,13 +21,14 @@ from engine.folders import bytes_in, ids_in
 from engine.metrics import CONTAINER_STARTS, totals
 from engine.ports import Box, BoxState, Finished, Report, SandboxName
 from engine.sandbox import daemonized as daemon
-from engine.sandbox import opencode
+from engine.sandbox import opencode, process_trial
 from engine.sandbox.cell import Cell, bubblewrap
 from engine.sandbox.helper import helper_name
 from engine.sandbox.local_exec import run
 from engine.sandbox.output import Output, timed_out
 from engine.sandbox.reaper import reap
 from engine.sandbox.server import READY_LINE, server_password, until_healthy
+from engine.sandbox.trial import passing
 from engine.settings import EngineSettings
 
 SIGNAL_SECONDS = 5.0
@@ -58,8 +60,9 @@ class ProcessSandbox:
         self._settings = settings
         self._locks: defaultdict[UUID, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._starts = asyncio.Semaphore(2)
-        self._kills: dict[UUID, int] = {}
-        """How many processes this machine had killed for want of memory when a box was last ensured."""
+        self._kills: dict[UUID | str, int] = {}
+        """How many processes this machine had killed for want of memory when a user's box was last ensured,
+        or a trial's was made."""
 
     @cached_property
     def _bwrap(self) -> str | None:
@@ -74,8 +77,8 @@ class ProcessSandbox:
         """Why nobody's agents may run here: root's rights, and nothing that takes them away."""
         return AS_ROOT if os.geteuid() == 0 and self._bwrap is None else None
 
-    def _cell(self, user_id: UUID) -> Cell:
-        return Cell(self._settings, user_id, self._bwrap)
+    def _cell(self, user_id: UUID, trial: str = "") -> Cell:
+        return Cell(self._settings, user_id, self._bwrap, trial)
 
     def shared_objects(self, user_id: UUID) -> Path:
         return self._cell(user_id).shared
@@ -185,16 +188,38 @@ class ProcessSandbox:
     async def image_bytes(self) -> int:
         return await asyncio.to_thread(bytes_in, self._settings.openlinear_home / "opencode")
 
-    async def cause_of_death(self, user_id: UUID) -> RunError | None:
-        cell = self._cell(user_id)
-        if _memory_kills() > self._kills.get(user_id, _memory_kills()):
+    async def cause_of_death(self, user_id: UUID, trial: str = "") -> RunError | None:
+        cell = self._cell(user_id, trial)
+        if _memory_kills() > self._kills.get(trial or user_id, _memory_kills()):
             return RunError(
                 "This machine ran out of memory and killed a process. Run less at once, or close something.",
                 "limit",
             )
+        if trial:
+            return None if process_trial.is_there(cell) else RunError(process_trial.GONE, "sandbox")
         if daemon.load(_server(cell)) and daemon.state(daemon.load(_server(cell))) == "gone":
             return RunError("The agent server ended by itself.", "agent_crash")
         return None
+
+    # -- trials ---------------------------------------------------------------------------------
+
+    def trial(self, user_id: UUID, trial_id: UUID, *, seconds: float) -> AbstractAsyncContextManager[Box]:
+        async def make() -> Box:
+            if refusal := self._unsafe or self._shared(self._cell(user_id)):
+                raise RunError(refusal, "sandbox")
+            cell = self._cell(user_id, process_trial.name(trial_id, seconds))
+            await asyncio.to_thread(process_trial.make, cell, trial_id)
+            self._kills[cell.trial] = _memory_kills()
+            return Box(user_id, "", "", cell.repos, cell.objects, cell.trial)
+
+        async def remove(box: Box) -> None:
+            self._kills.pop(box.trial, None)
+            await asyncio.to_thread(process_trial.remove, self._cell(user_id, box.trial))
+
+        return passing(make, remove)
+
+    async def clear_trials(self, *, under_way: bool = False) -> list[UUID]:
+        return await asyncio.to_thread(process_trial.clear, self._settings, under_way=under_way)
 
     # -- commands -------------------------------------------------------------------------------
 
@@ -210,7 +235,7 @@ class ProcessSandbox:
         limit: int = 8 << 20,
         timeout: float = 60.0,
     ) -> Finished:
-        cell = self._cell(box.user_id)
+        cell = self._cell(box.user_id, box.trial)
         where = cwd or cell.home
         output = Output(stdout, limit)
         mark = uuid4().hex

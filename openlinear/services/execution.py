@@ -7,8 +7,9 @@ from sqlalchemy import select
 from sqlmodel import col
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from engine.client import AlreadyRunning, NewRun, ParallelLimitReached, RunView
+from engine.admission import AlreadyRunning
 from engine.client import AskView as EngineAsk
+from engine.client import NewRun, ParallelLimitReached, RunView
 from openlinear.engine_client import engine_client
 from openlinear.models import Project, Task
 from openlinear.models.columns import now

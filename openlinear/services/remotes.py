@@ -11,7 +11,8 @@ from uuid import UUID, uuid4
 from sqlalchemy import delete
 from sqlmodel import col
 
-from engine.client import EngineAway, RemoteFound
+from engine.client import RemoteFound
+from engine.enqueue import EngineAway
 from openlinear import db
 from openlinear.engine_client import engine_client
 from openlinear.models import Project

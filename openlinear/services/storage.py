@@ -9,7 +9,7 @@ from sqlalchemy import select
 from sqlmodel import col
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from engine.client import EngineAway
+from engine.enqueue import EngineAway
 from engine.storage import BUNDLE, FILES, DiskPart, KeptView
 from openlinear import db
 from openlinear.engine_client import engine_client, storage_client

@@ -63,7 +63,7 @@ class AwaySandbox:
 
     async def stop_run(self, box: Box, run_id: UUID) -> None: ...
 
-    async def cause_of_death(self, user_id: UUID) -> RunError | None:
+    async def cause_of_death(self, user_id: UUID, trial: str = "") -> RunError | None:
         raise RunError("The Docker engine does not answer.", "sandbox")
 
     async def found(self) -> dict[UUID, Any]:

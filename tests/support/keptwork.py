@@ -57,6 +57,9 @@ class FolderSandbox(LocalSandbox):
     async def holdings(self) -> dict[UUID, int]:
         return dict(self.data)
 
+    async def clear_trials(self, *, under_way: bool = False) -> list[UUID]:
+        return []
+
     async def forget(self, user_id: UUID) -> None:
         await self.remove(user_id)
         self.data.pop(user_id, None)

@@ -12,7 +12,6 @@ import pytest
 from docker.errors import APIError, DockerException
 
 from engine.ports import Box
-from engine.sandbox import container as spec
 from engine.sandbox.docker import DockerSandbox
 from engine.sandbox.image import ensure_image
 from engine.sandbox.process import ProcessSandbox
@@ -67,9 +66,9 @@ def sandbox_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def clean(settings: EngineSettings) -> None:
     """Remove every container, volume and network of one installation."""
     client = docker.from_env()
-    label = {"label": [f"{key}={value}" for key, value in spec.labels(settings).items()]}
+    label = {"label": ["app=openlinear", f"installation={settings.installation}"]}
     for container in client.containers.list(all=True, filters=label):
-        container.remove(force=True)
+        container.remove(force=True, v=True)
     for thing in [*client.volumes.list(filters=label), *client.networks.list(filters=label)]:
         with suppress(APIError):
             thing.remove()
