@@ -261,6 +261,14 @@ class Engine:
         """How many of this user's slots are taken."""
         return await slots_taken(session, user_id)
 
+    async def open_of(self, session: AsyncSession, user_id: UUID, projects: Collection[UUID]) -> list[UUID]:
+        """The runs of this user in these projects that have not ended, the oldest first."""
+        mine = (col(Run.user_id) == user_id) & col(Run.project_id).in_(projects)
+        rows = await session.execute(
+            select(col(Run.id)).where(mine, col(Run.ended_at).is_(None)).order_by(col(Run.created_at))
+        )
+        return list(rows.scalars())
+
     async def log(
         self, session: AsyncSession, run_id: UUID, after: int = 0, limit: int = 200
     ) -> list[EventView]:

@@ -12,6 +12,7 @@ from engine.ports import Credential, Known, Product, ProviderKey, RemoteAccess
 from openlinear import db, vault
 from openlinear.models import Project, Provider, User
 from openlinear.services import credentials, execution
+from openlinear.services.access import usable_by
 
 KEY_CHANGED = (
     "{what} can no longer be read, since OPENLINEAR_SECRET_KEY is another one now. Enter it again{where}."
@@ -22,10 +23,12 @@ class OpenLinear:
     """The product behind the engine's port. Secrets leave the vault here, when they are used."""
 
     async def remote(self, project_id: UUID, user_id: UUID) -> RemoteAccess:
-        """The project's remote; hidden projects too, since theirs are being tried for the first time."""
+        """The project's remote, for its owner or any member of its team; hidden projects too, since theirs
+        are being tried for the first time.
+        """
         async with db.transaction() as session:
             project = await session.scalar(
-                select(Project).where(col(Project.id) == project_id, col(Project.user_id) == user_id)
+                select(Project).where(col(Project.id) == project_id, usable_by(user_id))
             )
         if project is None:
             raise RunError("The project is gone, or you may no longer use it.", "authentication")

@@ -23,6 +23,7 @@ from openlinear.api import (
     runs,
     storage,
     tasks,
+    teams,
 )
 from openlinear.api.limits import BodyLimit
 from openlinear.housekeeping import keep_house
@@ -63,7 +64,7 @@ def create_api() -> FastAPI:
         lifespan=lifespan,
     )
     problems.install(app)
-    for module in (auth, projects, runs, tasks, storage, preferences, events, health, metrics):
+    for module in (auth, teams, projects, runs, tasks, storage, preferences, events, health, metrics):
         app.include_router(module.router)
     app.add_api_route(REST, _nothing, methods=METHODS, include_in_schema=False)
     app.add_middleware(BodyLimit)

@@ -17,6 +17,7 @@ router = APIRouter(prefix="/api")
 class NewLabel(Shape):
     name: str
     color: str = "slate"
+    team_id: UUID | None = Field(None, description="Whose it is; without one, the caller's own.")
 
 
 class LabelChange(Shape):
@@ -46,14 +47,20 @@ class ProviderId(Shape):
 
 @router.get("/labels", tags=["labels"])
 async def list_labels(
-    session: Session, actor: Me, limit: Limit = paging.LIMIT, cursor: str | None = None
+    session: Session,
+    actor: Me,
+    team_id: Annotated[UUID | None, Query(alias="teamId")] = None,
+    limit: Limit = paging.LIMIT,
+    cursor: str | None = None,
 ) -> Items[Label]:
-    return page_of(paging.sliced(await labels.list_labels(session, actor), cursor, limit), Label)
+    """A team's, or all that the caller may use: their own and their teams'."""
+    return page_of(paging.sliced(await labels.list_labels(session, actor, team_id), cursor, limit), Label)
 
 
 @router.post("/labels", status_code=201, tags=["labels"])
 async def create_label(body: NewLabel, session: Session, actor: Me) -> Label:
-    return Label.model_validate(await labels.create_label(session, actor, body.name, body.color))
+    made = await labels.create_label(session, actor, body.name, body.color, team_id=body.team_id)
+    return Label.model_validate(made)
 
 
 @router.patch("/labels/{label_id}", tags=["labels"])

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Query
-from pydantic import SecretStr
+from pydantic import Field, SecretStr
 
 from openlinear.api.security import Me, Session
 from openlinear.api.shapes import Items, Project, Shape, Task, page_of
@@ -21,6 +21,7 @@ class NewProject(Shape):
     default_branch: str | None = None
     remote_username: str | None = None
     remote_password: SecretStr | None = None
+    team_id: UUID | None = Field(None, description="Whose it is; without one, the caller's own.")
 
 
 class ProjectChange(Shape):
@@ -30,6 +31,7 @@ class ProjectChange(Shape):
     default_branch: str | None = None
     remote_username: str | None = None
     remote_password: SecretStr | None = None
+    team_id: UUID | None = Field(None, description="Whose it is, which stays: 409 for another.")
 
 
 class Demo(Shape):
@@ -58,7 +60,10 @@ async def show(project_id: UUID, session: Session, actor: Me) -> Project:
 
 @router.patch("/projects/{project_id}")
 async def update(project_id: UUID, body: ProjectChange, actor: Me) -> Project:
-    patch = projects.ProjectPatch(**_fields(body))
+    if "team_id" in body.model_fields_set:
+        await projects.refuse_to_move(actor, project_id, body.team_id)
+    fields = {name: value for name, value in _fields(body).items() if name != "team_id"}
+    patch = projects.ProjectPatch(**fields)
     return Project.model_validate(await projects.update_project(actor, project_id, patch))
 
 

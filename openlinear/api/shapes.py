@@ -52,12 +52,14 @@ class Project(Shape):
     demo: bool
     has_credential: bool
     created_at: datetime
+    team_id: UUID | None
 
 
 class Label(Shape):
     id: UUID
     name: str
     color: str
+    team_id: UUID | None
 
 
 class Limits(Shape):

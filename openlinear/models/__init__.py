@@ -5,16 +5,21 @@ from openlinear.models.change import Change
 from openlinear.models.preferences import Preferences, Provider
 from openlinear.models.project import Project
 from openlinear.models.task import Label, Task, TaskLabel
+from openlinear.models.team import AuditEntry, Invitation, Member, Team
 
 __all__ = [
     "Attempt",
+    "AuditEntry",
     "AuthSession",
     "Change",
+    "Invitation",
     "Label",
+    "Member",
     "Preferences",
     "Project",
     "Provider",
     "Task",
     "TaskLabel",
+    "Team",
     "User",
 ]

@@ -23,9 +23,11 @@ class Change(SQLModel, table=True):
         default=None, sa_column=Column(BigInteger, primary_key=True, server_default=text("news_id()"))
     )
     kind: str
-    """`task:` or `project:` with `created`, `updated` or `deleted`; `session:ended`."""
+    """`task:` or `project:` with `created`, `updated` or `deleted`; `session:ended`; `team:left`."""
     user_id: UUID
-    """Whose it is: the acting user; for a deleted project its owner."""
+    """Whose it is: the acting user; for a login that ended or a member who left, that one."""
+    team_id: UUID | None = None
+    """Whose it is too, where its project is gone."""
     project_id: UUID | None = None
     task_id: UUID | None = None
     data: dict[str, Any] | None = Field(default=None, sa_column=Column(JSONB))

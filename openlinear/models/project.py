@@ -3,7 +3,7 @@
 from datetime import datetime
 from uuid import UUID, uuid4
 
-from sqlalchemy import Index, Text, text
+from sqlalchemy import Column, ForeignKey, Index, Text, text
 from sqlmodel import Field, SQLModel
 
 from openlinear.models.columns import belongs, time
@@ -15,15 +15,24 @@ class Project(SQLModel, table=True):
     __tablename__ = "projects"
     __table_args__ = (
         Index(
-            "projects_key", "user_id", "key", unique=True, postgresql_where=text("verified_at IS NOT NULL")
+            "projects_key",
+            "user_id",
+            "key",
+            unique=True,
+            postgresql_where=text("verified_at IS NOT NULL AND team_id IS NULL"),
         ),
         Index("projects_one_demo", "user_id", unique=True, postgresql_where=text("demo")),
     )
 
     id: UUID = Field(default_factory=uuid4, primary_key=True)
     user_id: UUID = belongs("users.id")
+    """Whose it is; in a team, who made it."""
+    team_id: UUID | None = Field(
+        default=None, sa_column=Column(ForeignKey("teams.id"), nullable=True, index=True)
+    )
     name: str
     key: str
+    """In front of its task numbers; in a team, the team's."""
     description: str = Field(default="", sa_type=Text)
     clone_url: str = Field(sa_type=Text)
     default_branch: str = ""
@@ -31,6 +40,6 @@ class Project(SQLModel, table=True):
     """The remote's own credential, sealed: `{username, password}`."""
     demo: bool = False
     task_counter: int = 0
-    """The number of the latest task; numbers are never given twice."""
+    """The number of the latest task; numbers are never given twice. A team counts for all its projects."""
     created_at: datetime = time()
     verified_at: datetime | None = time(nullable=True)

@@ -4,7 +4,7 @@ from datetime import date, datetime
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import Column, ForeignKey, Index, Text, UniqueConstraint, text
+from sqlalchemy import CheckConstraint, Column, ForeignKey, Index, Text, UniqueConstraint, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field, SQLModel
 
@@ -47,13 +47,22 @@ class Task(SQLModel, table=True):
 
 
 class Label(SQLModel, table=True):
-    """A user's label; usable on the tasks of that user's projects."""
+    """A user's, for the tasks of their own projects, or a team's, for those of its projects."""
 
     __tablename__ = "labels"
-    __table_args__ = (Index("labels_name", "user_id", text("lower(name)"), unique=True),)
+    __table_args__ = (
+        Index("labels_name", "user_id", text("lower(name)"), unique=True),
+        Index("labels_name_in_team", "team_id", text("lower(name)"), unique=True),
+        CheckConstraint("num_nonnulls(user_id, team_id) = 1", name="labels_have_one_owner"),
+    )
 
     id: UUID = Field(default_factory=uuid4, primary_key=True)
-    user_id: UUID = belongs("users.id", index=False)
+    user_id: UUID | None = Field(
+        default=None, sa_column=Column(ForeignKey("users.id", ondelete="CASCADE"), nullable=True)
+    )
+    team_id: UUID | None = Field(
+        default=None, sa_column=Column(ForeignKey("teams.id", ondelete="CASCADE"), nullable=True)
+    )
     name: str
     color: str = "slate"
     created_at: datetime = time()

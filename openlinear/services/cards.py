@@ -78,7 +78,7 @@ async def _names(session: AsyncSession, user_ids: set[UUID]) -> dict[UUID, str]:
 
 
 def label_view(label: Label) -> LabelView:
-    return LabelView(label.id, label.name, label.color)
+    return LabelView(label.id, label.name, label.color, label.team_id)
 
 
 def _version(task: Task, run: RunView | None) -> int:

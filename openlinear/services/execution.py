@@ -13,10 +13,10 @@ from engine.client import NewRun, ParallelLimitReached, RunView
 from openlinear.engine_client import engine_client
 from openlinear.models import Project, Task
 from openlinear.models.columns import now
-from openlinear.services import answers, news, ranks, sandbox
-from openlinear.services.access import require_task
+from openlinear.services import answers, audit, news, ranks, sandbox
+from openlinear.services.access import hold_membership, require_runner, require_task
 from openlinear.services.cards import task_view
-from openlinear.services.errors import Conflict, Forbidden, NotFound
+from openlinear.services.errors import Conflict, NotFound
 from openlinear.services.limits import LimitsPatch, for_run
 from openlinear.services.preferences import get_settings
 from openlinear.services.providers import model_for
@@ -62,7 +62,7 @@ async def execute(
         author_name=actor.name,
         author_email=actor.email,
         base_branch=project.default_branch,
-        limits=(await for_run(session, actor, found.limits, limits)).stored(),
+        limits=(await for_run(session, actor, found.limits, limits, team_id=project.team_id)).stored(),
         restores=restores,
     )
     limit = (await get_settings(session, actor)).parallel_limit
@@ -77,11 +77,13 @@ async def execute(
 
 
 async def cancel(session: AsyncSession, actor: Actor, task_id: UUID) -> None:
-    """Ask for the end of the task's run. Only who started it may. Conflict when nothing runs."""
+    """Ask for the end of the task's run. Who started it may, and a team's admins. Conflict when nothing
+    runs.
+    """
     run = await _run(session, actor, task_id)
     if run is None or run.ended_at is not None:
         raise Conflict("Nothing runs for this task.")
-    _only_runner(actor, run, "cancel it")
+    await _require_runner(session, actor, run, "cancel it", "run:cancelled")
     if not await engine_client().cancel(session, run.id, ended):
         raise Conflict("The run has just ended.")
 
@@ -125,7 +127,7 @@ async def answer(
     ask: EngineAsk | None = await engine_client().ask(session, ask_id)
     if run is None or ask is None or ask.run_id != run.id:
         raise NotFound("There is no such question.")
-    _only_runner(actor, run, "answer for it")
+    await _require_runner(session, actor, run, "answer for it", "run:answered")
     if not await engine_client().answer(session, ask_id, answers.checked(ask, given)):
         raise Conflict("This has been settled already.")
 
@@ -156,6 +158,7 @@ async def _held(session: AsyncSession, actor: Actor, task_id: UUID) -> tuple[Tas
         .where(col(Project.id) == project.id)
         .with_for_update(read=True, key_share=True)
     )
+    await hold_membership(session, actor, project)
     return await require_task(session, actor, task_id, lock=True)
 
 
@@ -175,9 +178,13 @@ async def _run(session: AsyncSession, actor: Actor, task_id: UUID) -> RunView | 
     return (await engine_client().latest(session, [task_id])).get(task_id)
 
 
-def _only_runner(actor: Actor, run: RunView, what: str) -> None:
+async def _require_runner(session: AsyncSession, actor: Actor, run: RunView, what: str, action: str) -> None:
+    """Forbidden unless the run is the actor's, or they are an admin of its team; that is written down."""
+    found, project = await require_task(session, actor, run.task_id)
+    await require_runner(session, actor, project, run.user_id, what)
     if run.user_id != actor.id:
-        raise Forbidden(f"Somebody else executes this task; only they can {what}.")
+        identifier = f"{project.key}-{found.number}"
+        audit.record(session, actor, action, identifier, team_id=project.team_id, title=found.title)
 
 
 def _prompt(card: TaskView) -> str:

@@ -11,9 +11,9 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from engine.client import EventView, RunView
 from openlinear.engine_client import engine_client
-from openlinear.models import Change, Project
+from openlinear.models import Change, Member, Project
+from openlinear.services.access import members_of, visible_projects
 from openlinear.services.access import viewers as viewers_of
-from openlinear.services.access import visible_projects
 from openlinear.services.views import Actor
 
 ENDED = ("done", "failed", "cancelled")
@@ -25,11 +25,12 @@ class News:
 
     id: int
     kind: str
-    """`task:*`, `project:*`, `execution:progress|log|completed`, `session:ended`."""
+    """`task:*`, `project:*`, `execution:progress|log|completed`; `session:ended` and `team:left`, which are
+    the web processes' own."""
     project_id: UUID | None
     task_id: UUID | None
     user_id: UUID | None
-    """Who did it, for a change; None for a run's event."""
+    """Who did it, for a change, or who left; None for a run's event."""
     data: dict[str, Any]
     viewers: frozenset[UUID] = field(repr=False)
     """The users who may see it, as things stand now."""
@@ -54,7 +55,9 @@ async def missed(session: AsyncSession, actor: Actor, after: int, limit: int = 5
     """
     projects = list(await session.scalars(select(col(Project.id)).where(visible_projects(actor))))
     events = await engine_client().news_of(session, projects, after, limit)
-    own = col(Change.project_id).in_(projects) | (col(Change.user_id) == actor.id)
+    teams = select(col(Member.team_id)).where(col(Member.user_id) == actor.id)
+    own = col(Change.project_id).in_(projects) | col(Change.team_id).in_(teams)
+    own |= (col(Change.user_id) == actor.id) & col(Change.team_id).is_(None)
     changes = await _changes(session, (col(Change.id) > after) & own, limit)
     return await _merged(session, events, changes, limit)
 
@@ -70,9 +73,10 @@ async def _merged(
     """These events and changes in their order, with who may see each."""
     project_ids = {event.project_id for event in events} | {c.project_id for c in changes if c.project_id}
     seen_by = await viewers_of(session, project_ids)
+    members = await members_of(session, {change.team_id for change in changes if change.team_id})
     runs = await _ended(session, events)
     found = [_of_event(event, seen_by, runs) for event in events]
-    found += [_of_change(change, seen_by) for change in changes]
+    found += [_of_change(change, seen_by, members) for change in changes]
     # A list that was cut off says nothing of what follows its end: the merged one is cut there too.
     return sorted(found, key=lambda item: item.id)[:limit]
 
@@ -134,14 +138,16 @@ def _told(event: EventView, run: RunView | None) -> tuple[str, dict[str, Any]]:
     return "execution:progress", {"status": status, "progress": progress, "message": event.message}
 
 
-def _of_change(change: Change, seen_by: dict[UUID, frozenset[UUID]]) -> News:
+def _of_change(
+    change: Change, seen_by: dict[UUID, frozenset[UUID]], members: dict[UUID, frozenset[UUID]]
+) -> News:
     data = dict(change.data or {})
     if change.task_id is not None:
         data["taskId"] = str(change.task_id)
     if change.project_id is not None:
         data["projectId"] = str(change.project_id)
-    # What belongs to no project that is still there is seen by the one it belongs to.
-    own = frozenset((change.user_id,))
+    # What belongs to no project that is still there is seen by those it belongs to.
+    own = members.get(change.team_id, frozenset()) if change.team_id else frozenset((change.user_id,))
     return News(
         id=cast(int, change.id),
         kind=change.kind,

@@ -7,7 +7,7 @@ from sqlmodel import col
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from openlinear.engine_client import engine_client
-from openlinear.models import Attempt, AuthSession, Change, Task
+from openlinear.models import Attempt, AuthSession, Change, Invitation, Task
 from openlinear.models.columns import now
 from openlinear.services import throttle
 
@@ -23,6 +23,8 @@ async def sweep(session: AsyncSession) -> None:
     await engine_client().prune(session, select(col(Task.id)))
     over = col(AuthSession.revoked_at).is_not(None) | (col(AuthSession.expires_at) < now())
     await session.execute(delete(AuthSession).where(over))
+    done = (col(Invitation.uses_left) < 1) | (col(Invitation.expires_at) < now())
+    await session.execute(delete(Invitation).where(done))
     await session.execute(delete(Change).where(col(Change.changed_at) < now() - CHANGES_KEPT))
     # Tries that are being counted or cleared by `throttle` are passed over, not waited for.
     old = select(col(Attempt.id)).where(col(Attempt.tried_at) < now() - throttle.WINDOW)

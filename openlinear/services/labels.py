@@ -1,15 +1,16 @@
-"""Labels: a user's, for the tasks of their projects."""
+"""Labels: a user's, for the tasks of their own projects, or a team's, for those of its projects."""
 
 from collections.abc import Sequence
 from uuid import UUID
 
-from sqlalchemy import func, or_, select
+from sqlalchemy import ColumnElement, func, or_, select
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import col
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from openlinear.models import Label
+from openlinear.models import Label, Project
 from openlinear.services import text
+from openlinear.services.access import require_project, require_team, visible_labels
 from openlinear.services.cards import label_view
 from openlinear.services.errors import Conflict, Invalid, NotFound
 from openlinear.services.views import Actor, LabelView
@@ -36,16 +37,38 @@ COLORS = (
 )
 
 
-async def list_labels(session: AsyncSession, actor: Actor) -> list[LabelView]:
-    rows = await session.scalars(
-        select(Label).where(col(Label.user_id) == actor.id).order_by(func.lower(col(Label.name)))
-    )
-    return [label_view(label) for label in rows]
+async def list_labels(session: AsyncSession, actor: Actor, team_id: UUID | None = None) -> list[LabelView]:
+    """The team's, or all that the actor may use: their own and their teams'. By name."""
+    if team_id is None:
+        return await _listed(session, visible_labels(actor))
+    await require_team(session, actor, team_id)
+    return await _listed(session, col(Label.team_id) == team_id)
 
 
-async def create_label(session: AsyncSession, actor: Actor, name: str, color: str = "slate") -> LabelView:
-    label = Label(user_id=actor.id, name=text.line(name, "name", limit=NAME_LIMIT), color=_color(color))
+async def for_project(session: AsyncSession, actor: Actor, project_id: UUID) -> list[LabelView]:
+    """What the project's tasks may wear, by name."""
+    return await _listed(session, _of(await require_project(session, actor, project_id)))
+
+
+async def create_label(
+    session: AsyncSession, actor: Actor, name: str, color: str = "slate", *, team_id: UUID | None = None
+) -> LabelView:
+    """One of the actor's own, or of the team's."""
+    label = Label(name=text.line(name, "name", limit=NAME_LIMIT), color=_color(color))
+    if team_id is None:
+        label.user_id = actor.id
+    else:
+        await require_team(session, actor, team_id)
+        label.team_id = team_id
     return await _saved(session, label)
+
+
+async def create_for_project(
+    session: AsyncSession, actor: Actor, project_id: UUID, name: str, color: str
+) -> LabelView:
+    """One that the project's tasks may wear."""
+    project = await require_project(session, actor, project_id)
+    return await create_label(session, actor, name, color, team_id=project.team_id)
 
 
 async def update_label(
@@ -64,8 +87,10 @@ async def delete_label(session: AsyncSession, actor: Actor, label_id: UUID) -> N
     await session.delete(await _own(session, actor, label_id))
 
 
-async def found(session: AsyncSession, owner_id: UUID, wanted: Sequence[str]) -> list[UUID]:
-    """The ids of these labels of the owner's, each named by id or by name. Invalid names one that is not."""
+async def found(session: AsyncSession, project: Project, wanted: Sequence[str]) -> list[UUID]:
+    """The ids of these labels, each named by id or by name. Invalid names one that the project's tasks
+    may not wear.
+    """
     if len(wanted) > MOST_PER_TASK:
         raise Invalid(
             f"A task has at most {MOST_PER_TASK} labels.", labels=f"at most {MOST_PER_TASK} per task"
@@ -76,7 +101,7 @@ async def found(session: AsyncSession, owner_id: UUID, wanted: Sequence[str]) ->
     ids = [label_id for value in names if (label_id := as_uuid(value))]
     rows = await session.scalars(
         select(Label).where(
-            col(Label.user_id) == owner_id,
+            _of(project),
             or_(col(Label.id).in_(ids), func.lower(col(Label.name)).in_(list(names))),
         )
     )
@@ -95,10 +120,22 @@ def as_uuid(value: str) -> UUID | None:
         return None
 
 
-async def _own(session: AsyncSession, actor: Actor, label_id: UUID) -> Label:
-    label = await session.scalar(
-        select(Label).where(col(Label.id) == label_id, col(Label.user_id) == actor.id)
+def _of(project: Project) -> ColumnElement[bool]:
+    """The condition on `Label` for what this project's tasks may wear."""
+    if project.team_id is None:
+        return col(Label.user_id) == project.user_id
+    return col(Label.team_id) == project.team_id
+
+
+async def _listed(session: AsyncSession, wanted: ColumnElement[bool]) -> list[LabelView]:
+    rows = await session.scalars(
+        select(Label).where(wanted).order_by(func.lower(col(Label.name)), col(Label.id))
     )
+    return [label_view(label) for label in rows]
+
+
+async def _own(session: AsyncSession, actor: Actor, label_id: UUID) -> Label:
+    label = await session.scalar(select(Label).where(col(Label.id) == label_id, visible_labels(actor)))
     if label is None:
         raise NotFound("There is no such label.")
     return label

@@ -1,12 +1,13 @@
 """What a run may cost: who may bound it, and which bounds count.
 
-A run's own bounds take the place of its task's, kind by kind. Nobody's bounds go above the user's, and
-nothing above the installation's (see `engine.limits`).
+A run's own bounds take the place of its task's, kind by kind. Nobody's bounds go above the user's and the
+team's whose project it is, and nothing above the installation's (see `engine.limits`).
 """
 
 import math
 from collections.abc import Mapping
 from typing import Any
+from uuid import UUID
 
 from pydantic.alias_generators import to_camel
 from sqlalchemy import select
@@ -14,7 +15,7 @@ from sqlmodel import col
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from engine.limits import Limits, strictest
-from openlinear.models import Preferences
+from openlinear.models import Preferences, Team
 from openlinear.services.errors import Invalid
 from openlinear.services.views import Actor
 from openlinear.settings import get_settings
@@ -55,15 +56,20 @@ def changed(stored: Mapping[str, Any], patch: LimitsPatch) -> dict[str, Any]:
 
 
 async def for_run(
-    session: AsyncSession, actor: Actor, task: Mapping[str, Any], own: LimitsPatch | None = None
+    session: AsyncSession,
+    actor: Actor,
+    task: Mapping[str, Any],
+    own: LimitsPatch | None = None,
+    *,
+    team_id: UUID | None,
 ) -> Limits:
-    """The bounds of a run that this actor starts of a task with these bounds."""
-    return strictest([Limits(**changed(task, own or {})), *await _ceilings(session, actor)])
+    """The bounds of a run that this actor starts of a task with these bounds, in a project of this team's."""
+    return strictest([Limits(**changed(task, own or {})), *await _ceilings(session, actor, team_id)])
 
 
-async def above_tasks(session: AsyncSession, actor: Actor) -> Limits:
+async def above_tasks(session: AsyncSession, actor: Actor, team_id: UUID | None = None) -> Limits:
     """What bounds this actor's runs whatever their tasks say, the installation's bounds included."""
-    return in_force(strictest(await _ceilings(session, actor)).stored())
+    return in_force(strictest(await _ceilings(session, actor, team_id)).stored())
 
 
 def in_force(stored: dict[str, Any]) -> Limits:
@@ -71,10 +77,11 @@ def in_force(stored: dict[str, Any]) -> Limits:
     return Limits.of(stored, get_settings())
 
 
-async def _ceilings(session: AsyncSession, actor: Actor) -> list[Limits]:
-    """The bounds that no task and no run goes above: the user's. A team's belong here, beside them."""
-    query = select(col(Preferences.limits)).where(col(Preferences.user_id) == actor.id)
-    return [Limits(**(await session.scalar(query) or {}))]
+async def _ceilings(session: AsyncSession, actor: Actor, team_id: UUID | None) -> list[Limits]:
+    """The bounds that no task and no run goes above: the user's, and the team's."""
+    own = select(col(Preferences.limits)).where(col(Preferences.user_id) == actor.id)
+    team = select(col(Team.limits)).where(col(Team.id) == team_id)
+    return [Limits(**(await session.scalar(query) or {})) for query in (own, team)]
 
 
 def _invalid(name: str, reason: str) -> Invalid:

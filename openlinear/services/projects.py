@@ -1,7 +1,5 @@
 """Projects: a repository and the tasks that change it."""
 
-import re
-import unicodedata
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -12,21 +10,22 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from openlinear import db
 from openlinear.engine_client import engine_client
-from openlinear.models import Project, Task
+from openlinear.models import Project, Task, Team
 from openlinear.models.columns import now
-from openlinear.services import news, remotes, text
-from openlinear.services.access import require_project, visible_projects
+from openlinear.services import audit, news, remotes, text
+from openlinear.services.access import require_project, require_team, visible_projects
 from openlinear.services.errors import Conflict
 from openlinear.services.views import Actor, ProjectView
 
 NAME_LIMIT = 100
 DESCRIPTION_LIMIT = 10_000
-KEY_LENGTH = 6
 
 
 @dataclass(frozen=True, slots=True)
 class ProjectInput:
-    """`default_branch` is read from the remote unless named. The credential is for that remote alone."""
+    """`default_branch` is read from the remote unless named. The credential is for that remote alone.
+    Without a team it is the actor's own.
+    """
 
     name: str
     clone_url: str
@@ -34,6 +33,7 @@ class ProjectInput:
     default_branch: str | None = None
     remote_username: str | None = None
     remote_password: str | None = None
+    team_id: UUID | None = None
 
     def __repr__(self) -> str:
         return f"ProjectInput({self.name!r})"
@@ -41,7 +41,9 @@ class ProjectInput:
 
 @dataclass(frozen=True, slots=True)
 class ProjectPatch:
-    """What to change; None leaves a field as it is. An empty `remote_password` forgets the credential."""
+    """What to change; None leaves a field as it is. An empty `remote_password` forgets the credential.
+    Whose project it is stays (see `refuse_to_move`).
+    """
 
     name: str | None = None
     clone_url: str | None = None
@@ -74,7 +76,8 @@ async def create_project(actor: Actor, wanted: ProjectInput) -> ProjectView:
     """Make a project once its remote has been read. Takes no session: the remote may be slow.
 
     Invalid names `cloneUrl` or `defaultBranch` with the remote's reason; Unavailable when no engine
-    answers. Until then the project is hidden, and it is gone again when anything fails.
+    answers. Until then the project is hidden, and it is gone again when anything fails. In a team,
+    owners and admins make projects.
     """
     name = text.line(wanted.name, "name", limit=NAME_LIMIT)
     description = text.block(wanted.description, "description", limit=DESCRIPTION_LIMIT)
@@ -83,10 +86,17 @@ async def create_project(actor: Actor, wanted: ProjectInput) -> ProjectView:
         branch=wanted.default_branch,
         sealed=remotes.sealed_credential(wanted.remote_username, wanted.remote_password),
     )
+    if wanted.team_id is not None:
+        async with db.transaction() as session:
+            await require_team(session, actor, wanted.team_id, "admin")
     async with remotes.probed(actor, candidate) as (project_id, branch), db.transaction() as session:
         project = await session.get_one(Project, project_id, with_for_update=True)
         project.name, project.description, project.default_branch = name, description, branch
-        await reveal(session, project)
+        team = None
+        if wanted.team_id is not None:
+            team, _ = await require_team(session, actor, wanted.team_id, "admin", lock=True)
+        audit.record(session, actor, "project:created", name, team_id=wanted.team_id)
+        await reveal(session, project, team)
         return view(project)
 
 
@@ -94,46 +104,52 @@ async def update_project(actor: Actor, project_id: UUID, patch: ProjectPatch) ->
     """Change a project. What touches its remote is tried first, on a hidden copy."""
     if not patch.touches_remote:
         async with db.transaction() as session:
-            project = await require_project(session, actor, project_id, lock=True)
+            project = await require_project(session, actor, project_id, lock=True, manage=True)
             return await _apply(session, actor, project, patch)
     async with db.transaction() as session:
-        project = await require_project(session, actor, project_id)
+        project = await require_project(session, actor, project_id, manage=True)
         if project.demo:
             raise Conflict("The demo project's repository is part of OpenLinear and cannot be changed.")
         candidate = remotes.changed(project, patch)
     async with remotes.probed(actor, candidate) as (_, branch), db.transaction() as session:
-        project = await require_project(session, actor, project_id, lock=True)
+        project = await require_project(session, actor, project_id, lock=True, manage=True)
         await _refuse_running(session, project, "change its remote")
+        _note_remote(session, actor, project, candidate, branch)
         project.clone_url, project.default_branch = candidate.url, branch
         project.remote_secret = candidate.sealed
         return await _apply(session, actor, project, patch)
 
 
+async def refuse_to_move(actor: Actor, project_id: UUID, team_id: UUID | None) -> None:
+    """Conflict unless this is whose project it is already."""
+    async with db.transaction() as session:
+        project = await require_project(session, actor, project_id, manage=True)
+    if project.team_id != team_id:
+        raise Conflict(
+            "A project stays where it was made, since its task numbers and labels are those of its owner or "
+            "team. Make a new project of the same repository there."
+        )
+
+
 async def delete_project(session: AsyncSession, actor: Actor, project_id: UUID) -> None:
     """Remove the project and its tasks. What was pushed stays where it is."""
-    project = await require_project(session, actor, project_id, lock=True)
+    project = await require_project(session, actor, project_id, lock=True, manage=True)
     await _refuse_running(session, project, "delete it")
-    owner = project.user_id
+    team_id = project.team_id
+    audit.record(session, actor, "project:deleted", project.name, team_id=team_id)
     await session.delete(project)
-    await news.tell(session, "project:deleted", owner, project_id=project_id)
+    await news.tell(session, "project:deleted", actor.id, team_id=team_id, project_id=project_id)
 
 
-async def reveal(session: AsyncSession, project: Project) -> None:
-    """Give a hidden project its key and let people see it. The last thing of its transaction."""
+async def reveal(session: AsyncSession, project: Project, team: Team | None = None) -> None:
+    """Give a hidden project its key, its own or its team's, and let people see it. The last thing of its
+    transaction.
+    """
     project.verified_at = now()
-    stem = _stem(project.name)
-    taken = set(
-        await session.scalars(
-            select(col(Project.key)).where(
-                col(Project.user_id) == project.user_id,
-                col(Project.verified_at).is_not(None),
-                col(Project.id) != project.id,
-            )
-        )
-    )
-    project.key = next(
-        key for n in range(1, len(taken) + 2) if (key := stem if n == 1 else f"{stem}{n}") not in taken
-    )
+    if team is not None:
+        project.team_id, project.key = team.id, team.key
+    else:
+        project.key = text.free_key(text.stem(project.name, "PROJECT"), await _keys_beside(session, project))
     try:
         await session.flush()
     except IntegrityError:
@@ -152,12 +168,43 @@ def view(project: Project) -> ProjectView:
         demo=project.demo,
         has_credential=project.remote_secret is not None,
         created_at=project.created_at,
+        team_id=project.team_id,
     )
+
+
+async def _keys_beside(session: AsyncSession, project: Project) -> set[str]:
+    """The keys of its owner's other projects, those in teams apart."""
+    query = select(col(Project.key)).where(
+        col(Project.user_id) == project.user_id,
+        col(Project.team_id).is_(None),
+        col(Project.verified_at).is_not(None),
+        col(Project.id) != project.id,
+    )
+    return set(await session.scalars(query))
+
+
+def _note_remote(
+    session: AsyncSession, actor: Actor, project: Project, found: remotes.Candidate, branch: str
+) -> None:
+    """Write down what changes about the remote: where it is may be told, its credential may not."""
+    details: dict[str, str] = {}
+    if found.url != project.clone_url:
+        details["cloneUrl"] = found.url
+    if branch != project.default_branch:
+        details["defaultBranch"] = branch
+    if found.sealed != project.remote_secret:
+        details["credential"] = "changed" if found.sealed else "forgotten"
+    audit.record(session, actor, "project:remote", project.name, team_id=project.team_id, **details)
 
 
 async def _apply(session: AsyncSession, actor: Actor, project: Project, patch: ProjectPatch) -> ProjectView:
     if patch.name is not None:
-        project.name = text.line(patch.name, "name", limit=NAME_LIMIT)
+        name = text.line(patch.name, "name", limit=NAME_LIMIT)
+        if name != project.name:
+            audit.record(
+                session, actor, "project:renamed", name, team_id=project.team_id, before=project.name
+            )
+        project.name = name
     if patch.description is not None:
         project.description = text.block(patch.description, "description", limit=DESCRIPTION_LIMIT)
     await news.tell(session, "project:updated", actor.id, project_id=project.id)
@@ -171,10 +218,3 @@ async def _refuse_running(session: AsyncSession, project: Project, what: str) ->
     running = sum(run.ended_at is None for run in latest.values())
     if running:
         raise Conflict(f"{running} of this project's tasks are running. Cancel them first, then {what}.")
-
-
-def _stem(name: str) -> str:
-    """The first word of a name, as the upper-case head of task numbers."""
-    ascii_only = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().upper()
-    words = re.findall(r"[A-Z0-9]+", ascii_only)
-    return (words[0] if words else "PROJECT")[:KEY_LENGTH]

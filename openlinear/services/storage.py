@@ -15,7 +15,7 @@ from openlinear import db
 from openlinear.engine_client import engine_client, storage_client
 from openlinear.models import Project, User
 from openlinear.services import execution
-from openlinear.services.access import require_task
+from openlinear.services.access import out_of_sight, require_task
 from openlinear.services.errors import Conflict, Forbidden, NotFound, Unavailable
 from openlinear.services.views import Actor
 from openlinear.settings import get_settings
@@ -116,7 +116,9 @@ def left_out(work: Kept) -> str:
 
 async def kept(session: AsyncSession, actor: Actor) -> list[Kept]:
     """The actor's kept work, the latest first."""
-    return [_kept(row) for row in await storage_client().kept(session, actor.id)]
+    rows = await storage_client().kept(session, actor.id)
+    unseen = await out_of_sight(session, actor, {row.project_id for row in rows})
+    return [_kept(row) for row in rows if row.project_id not in unseen]
 
 
 async def kept_of(session: AsyncSession, actor: Actor, run_id: UUID) -> Kept:
@@ -217,7 +219,7 @@ async def _require_first(session: AsyncSession, actor: Actor) -> None:
 
 async def _own(session: AsyncSession, actor: Actor, run_id: UUID) -> KeptView:
     row = await storage_client().kept_of(session, run_id)
-    if row is None or row.user_id != actor.id:
+    if row is None or row.user_id != actor.id or await out_of_sight(session, actor, {row.project_id}):
         raise NotFound(GONE)
     return row
 

@@ -6,12 +6,12 @@ from datetime import date, datetime
 from typing import TypedDict
 from uuid import UUID, uuid4
 
-from sqlalchemy import ColumnElement, delete, exists, func, or_, select, tuple_
+from sqlalchemy import ColumnElement, delete, exists, func, or_, select, tuple_, update
 from sqlmodel import col
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from openlinear.engine_client import engine_client
-from openlinear.models import Label, Project, Task, TaskLabel
+from openlinear.models import Label, Project, Task, TaskLabel, Team
 from openlinear.models.columns import now
 from openlinear.services import labels, news, paging, ranks, text
 from openlinear.services.access import require_project, require_task, visible_projects
@@ -110,12 +110,11 @@ async def create_task(session: AsyncSession, actor: Actor, wanted: TaskInput) ->
     )
     project = await require_project(session, actor, wanted.project_id, lock=True)
     limits = changed({}, wanted.limits or {})
-    label_ids = await labels.found(session, project.user_id, wanted.labels)
-    project.task_counter += 1
+    label_ids = await labels.found(session, project, wanted.labels)
     made = Task(
         id=uuid4(),
         project_id=project.id,
-        number=project.task_counter,
+        number=await _next_number(session, project),
         rank=await ranks.top(session, project.id, "todo"),
         created_by=actor.id,
         limits=limits,
@@ -143,7 +142,7 @@ async def update_task(session: AsyncSession, actor: Actor, task_id: UUID, patch:
     for name, value in fields.items():
         setattr(found, name, value)
     if "labels" in patch:
-        await _relabel(session, found, await labels.found(session, project.user_id, patch["labels"]))
+        await _relabel(session, found, await labels.found(session, project, patch["labels"]))
     return await _changed(session, actor, found, project)
 
 
@@ -173,6 +172,17 @@ async def delete_task(session: AsyncSession, actor: Actor, task_id: UUID) -> Non
     await _refuse_running(session, found, "delete it")
     await session.delete(found)
     await news.tell(session, "task:deleted", actor.id, project_id=project.id, task_id=task_id)
+
+
+async def _next_number(session: AsyncSession, project: Project) -> int:
+    """Counted by the project, whose row is locked; in a team by the team, over all its projects."""
+    if project.team_id is None:
+        project.task_counter += 1
+        return project.task_counter
+    counted = update(Team).where(col(Team.id) == project.team_id)
+    query = counted.values(task_counter=col(Team.task_counter) + 1).returning(col(Team.task_counter))
+    number: int = (await session.execute(query)).scalar_one()
+    return number
 
 
 async def _changed(session: AsyncSession, actor: Actor, found: Task, project: Project) -> TaskView:

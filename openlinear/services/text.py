@@ -1,8 +1,12 @@
 """What people type, made fit to keep: no control characters, no more than a field holds."""
 
+import re
 import unicodedata
+from collections.abc import Collection
 
 from openlinear.services.errors import Invalid
+
+KEY_LENGTH = 6
 
 
 def line(value: str, field: str, *, limit: int, required: bool = True) -> str:
@@ -19,6 +23,20 @@ def block(value: str, field: str, *, limit: int) -> str:
     _storable(value, field)
     kept = "".join(c for c in value.replace("\r\n", "\n") if c in "\n\t" or not _control(c))
     return _within(kept.rstrip(), field, limit)
+
+
+def stem(name: str, otherwise: str) -> str:
+    """The first word of a name, as the upper-case head of task numbers."""
+    ascii_only = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().upper()
+    words = re.findall(r"[A-Z0-9]+", ascii_only)
+    return (words[0] if words else otherwise)[:KEY_LENGTH]
+
+
+def free_key(head: str, taken: Collection[str]) -> str:
+    """This head, numbered where it is taken."""
+    return next(
+        key for n in range(1, len(taken) + 2) if (key := head if n == 1 else f"{head}{n}") not in taken
+    )
 
 
 def _control(character: str) -> bool:

@@ -40,13 +40,15 @@ class ProjectView:
     id: UUID
     name: str
     key: str
-    """Short upper-case word in front of the task numbers: `CART-3`."""
+    """Short upper-case word in front of the task numbers: `CART-3`. In a team, the team's."""
     description: str
     clone_url: str
     default_branch: str
     demo: bool
     has_credential: bool
     created_at: datetime
+    team_id: UUID | None = None
+    """None for a person's own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,7 @@ class LabelView:
     name: str
     color: str
     """A Radix scale's name: slate, red, amber, green, blue, violet, …"""
+    team_id: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -357,7 +357,11 @@ async def test_a_stranger_finds_nothing_of_anothers(
     card = (await api.post("/api/tasks", json=task, headers=owner)).json()
     ids = {"project_id": project.id, "task_id": card["id"], "label_id": label["id"]}
     ids |= {"ask_id": uuid4(), "run_id": uuid4()}
-    bodies = {"/api/projects/{project_id}": {"name": "Mine", "cloneUrl": URL}}
+    team = (await api.post("/api/teams", json={"name": "Core"}, headers=owner)).json()
+    invited = (await api.post(f"/api/teams/{team['id']}/members", json={}, headers=owner)).json()
+    ids |= {"team_id": team["id"], "user_id": ada.id, "invitation_id": invited["id"]}
+    bodies: dict[str, dict[str, str]] = {"/api/projects/{project_id}": {"name": "Mine", "cloneUrl": URL}}
+    bodies["/api/teams/{team_id}/members/{user_id}"] = {"role": "member"}
     walked = 0
     for method, path in routes():
         if "{" in path:
@@ -368,6 +372,6 @@ async def test_a_stranger_finds_nothing_of_anothers(
             walked += 1
     assert walked >= 14
     is_problem(await api.post("/api/tasks", json=task, headers=stranger), 404)
-    for path in ("/api/projects", "/api/tasks", "/api/labels"):
+    for path in ("/api/projects", "/api/tasks", "/api/labels", "/api/teams"):
         assert (await api.get(path, headers=stranger)).json()["items"] == []
     assert (await api.get(f"/api/tasks/{card['id']}", headers=owner)).json() == card

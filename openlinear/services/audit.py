@@ -1,0 +1,73 @@
+"""Who did what: written in the transaction that does it, read by a team's owners and admins."""
+
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import select
+from sqlmodel import col
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from openlinear.models import AuditEntry, User
+from openlinear.services import paging
+from openlinear.services.access import require_team
+from openlinear.services.team_views import AuditView
+from openlinear.services.views import Actor, Page
+
+
+def record(
+    session: AsyncSession,
+    actor: Actor,
+    action: str,
+    subject: str,
+    *,
+    team_id: UUID | None,
+    **details: Any,
+) -> None:
+    """Write it down; without a team it is the actor's own. `details` are small and never a secret."""
+    session.add(
+        AuditEntry(
+            team_id=team_id,
+            user_id=actor.id if team_id is None else None,
+            actor_id=actor.id,
+            action=action,
+            subject=subject,
+            details=details,
+        )
+    )
+
+
+async def of_team(
+    session: AsyncSession,
+    actor: Actor,
+    team_id: UUID,
+    *,
+    limit: int = paging.LIMIT,
+    cursor: str | None = None,
+) -> Page[AuditView]:
+    """The team's log, the latest first. For its owners and admins."""
+    await require_team(session, actor, team_id, "admin")
+    query = (
+        select(AuditEntry, col(User.name))
+        .outerjoin(User, col(User.id) == col(AuditEntry.actor_id))
+        .where(col(AuditEntry.team_id) == team_id)
+        .order_by(col(AuditEntry.id).desc())
+        .limit(paging.limited(limit) + 1)
+    )
+    if cursor is not None:
+        query = query.where(col(AuditEntry.id) < _position(cursor))
+    found = [_view(entry, name or "") for entry, name in await session.execute(query)]
+    page = found[:limit]
+    return Page(tuple(page), paging.encode([str(page[-1].id)]) if len(found) > limit else None)
+
+
+def _position(cursor: str) -> int:
+    (position,) = paging.decode(cursor, 1)
+    if not (position.isascii() and position.isdigit() and int(position) < 2**63):
+        raise paging.bad_cursor()
+    return int(position)
+
+
+def _view(entry: AuditEntry, name: str) -> AuditView:
+    return AuditView(
+        entry.id or 0, entry.at, entry.actor_id, name, entry.action, entry.subject, entry.details
+    )
