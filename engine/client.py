@@ -95,7 +95,15 @@ class RunView:
     attempt: int
     attempts: int
     limits: dict[str, Any]
+    batch_id: UUID | None
+    pushed_sha: str | None
+    clashes: list[dict[str, Any]]
+    """`Run.clashes`."""
     last_seq: int
+
+    @property
+    def pushed(self) -> bool:
+        return self.pushed_sha is not None
 
 
 @dataclass(frozen=True, slots=True)

@@ -99,7 +99,7 @@ async def describe(span: "Span | None", hold: Hold, result: str, kind: str) -> N
     try:
         async with world().database.transaction() as session:
             run = await session.get(Run, hold.id)
-            subject = run or await session.get_one(Batch, hold.id)
+            subject: Run | Batch = run if run is not None else await session.get_one(Batch, hold.id)
         failed = {"openlinear.error.kind": kind} if result == "failed" else {}
         outcome = {"openlinear.step.result": result, "openlinear.fence": hold.fence, **failed}
         span.set_attributes(_facts(subject) | outcome)

@@ -8,10 +8,10 @@ from sqlalchemy import select
 from sqlmodel import col
 
 from engine.errors import RunError
-from engine.ports import Credential, Known, Product, ProviderKey, RemoteAccess
+from engine.ports import BatchNews, Brief, Credential, Known, Product, ProviderKey, RemoteAccess
 from openlinear import db, vault
 from openlinear.models import Project, Provider, User
-from openlinear.services import credentials, execution
+from openlinear.services import batch_news, credentials, execution, preferences
 from openlinear.services.access import usable_by
 
 KEY_CHANGED = (
@@ -54,6 +54,15 @@ class OpenLinear:
             users = await session.scalars(select(col(User.id)))
             projects = await session.scalars(select(col(Project.id)))
             return Known(frozenset(users), frozenset(projects))
+
+    async def slots(self, session: Any, user_id: UUID) -> int:
+        return await preferences.slots(session, user_id)
+
+    async def begins(self, session: Any, run_id: UUID) -> Brief:
+        return await execution.begins(session, run_id)
+
+    async def batch(self, session: Any, batch_id: UUID, news: BatchNews, task_id: UUID | None = None) -> None:
+        await batch_news.tell(session, batch_id, news, task_id)
 
     async def kept(self, session: Any, run_id: UUID) -> None:
         await execution.kept(session, run_id)

@@ -1,5 +1,6 @@
 """The one way from the product to the engine."""
 
+from engine.batches.client import Batches
 from engine.client import Engine
 from engine.storage import Storage
 from openlinear.settings import get_settings
@@ -18,6 +19,11 @@ def engine_client() -> Engine:
 def storage_client() -> Storage:
     """The same for what the engine stores."""
     return Storage(get_settings(), engine_client())
+
+
+def batches_client() -> Batches:
+    """The same for batches."""
+    return Batches()
 
 
 async def close() -> None:

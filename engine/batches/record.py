@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, Literal
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -10,6 +10,12 @@ from engine.models import OVER, Batch, now
 from engine.ownership import Hold, require
 from engine.step import End
 from engine.world import World
+
+_STATUS: dict[str, Literal["completed", "failed", "cancelled"]] = {
+    "done": "completed",
+    "failed": "failed",
+    "cancelled": "cancelled",
+}
 
 
 class BatchRecorder:
@@ -52,7 +58,7 @@ class BatchRecorder:
 
     async def finish(self, end: End) -> None:
         """Record the end and tell of it. A batch that is over stays as it is."""
-        status = "completed" if end["status"] == "done" else end["status"]
+        status = _STATUS[end["status"]]
         async with self.transaction() as (session, batch):
             if batch.status in OVER:
                 return

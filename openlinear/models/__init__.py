@@ -4,7 +4,7 @@ from openlinear.models.account import Attempt, AuthSession, User
 from openlinear.models.change import Change
 from openlinear.models.preferences import Preferences, Provider
 from openlinear.models.project import Project
-from openlinear.models.task import Label, Task, TaskLabel
+from openlinear.models.task import Label, Task, TaskDependency, TaskLabel
 from openlinear.models.team import AuditEntry, Invitation, Member, Team
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "Project",
     "Provider",
     "Task",
+    "TaskDependency",
     "TaskLabel",
     "Team",
     "User",

@@ -22,6 +22,8 @@ class Preferences(SQLModel, table=True):
     auto_approve: bool = False
     stop_on_failure: bool = False
     conflict_behavior: str = "skip"
+    build_on_previous: bool = False
+    """In a queue, a task begins with its predecessors' results."""
     limits: dict[str, Any] = Field(default_factory=dict, sa_column=Column(JSONB, nullable=False))
     """What each of this user's runs may cost at most (`engine.limits.Limits`)."""
 

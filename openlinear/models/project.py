@@ -4,6 +4,7 @@ from datetime import datetime
 from uuid import UUID, uuid4
 
 from sqlalchemy import Column, ForeignKey, Index, Text, text
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field, SQLModel
 
 from openlinear.models.columns import belongs, time
@@ -39,6 +40,8 @@ class Project(SQLModel, table=True):
     remote_secret: str | None = Field(default=None, sa_type=Text)
     """The remote's own credential, sealed: `{username, password}`."""
     demo: bool = False
+    checks: list[str] = Field(default_factory=list, sa_column=Column(JSONB, nullable=False))
+    """Commands that a batch's merged result has to pass."""
     task_counter: int = 0
     """The number of the latest task; numbers are never given twice. A team counts for all its projects."""
     created_at: datetime = time()

@@ -68,6 +68,15 @@ class Label(SQLModel, table=True):
     created_at: datetime = time()
 
 
+class TaskDependency(SQLModel, table=True):
+    """A task waits for another of its project."""
+
+    __tablename__ = "task_dependencies"
+
+    task_id: UUID = Field(foreign_key="tasks.id", ondelete="CASCADE", primary_key=True)
+    waits_for: UUID = Field(foreign_key="tasks.id", ondelete="CASCADE", primary_key=True, index=True)
+
+
 class TaskLabel(SQLModel, table=True):
     __tablename__ = "task_labels"
 

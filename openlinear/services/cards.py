@@ -12,8 +12,9 @@ from engine.client import RunView
 from engine.limits import Limits
 from openlinear.engine_client import engine_client
 from openlinear.models import Label, Project, Task, TaskLabel, User
+from openlinear.services.dependencies import dependencies
 from openlinear.services.limits import in_force
-from openlinear.services.views import ExecutionView, LabelView, TaskView
+from openlinear.services.views import Clash, ExecutionView, LabelView, TaskView
 
 SEQ_BITS = 24
 
@@ -26,6 +27,7 @@ async def task_views(
     labels = await _labels(session, ids)
     names = await _names(session, {task.created_by for task, _ in rows if task.created_by})
     latest = await engine_client().latest(session, ids)
+    needed = await dependencies(session, ids)
     return [
         TaskView(
             id=task.id,
@@ -47,6 +49,7 @@ async def task_views(
             version=_version(task, latest.get(task.id)),
             execution=_execution(latest.get(task.id)),
             limits=Limits(**task.limits),
+            waits_for=needed.get(task.id, ()),
         )
         for task, project in rows
     ]
@@ -93,7 +96,7 @@ _SAME = (
     *("status", "progress", "message", "error", "outcome", "user_id", "model", "branch"),
     *("pr_url", "pr_number", "additions", "deletions", "files_changed"),
     *("tokens_in", "tokens_out", "cost", "started_at", "ended_at", "created_at"),
-    *("error_kind", "attempt", "attempts"),
+    *("error_kind", "attempt", "attempts", "batch_id"),
 )
 
 
@@ -101,4 +104,5 @@ def _execution(run: RunView | None) -> ExecutionView | None:
     if run is None:
         return None
     same: dict[str, Any] = {name: getattr(run, name) for name in _SAME}
-    return ExecutionView(run_id=run.id, limits=in_force(run.limits), **same)
+    clashes = tuple(Clash(UUID(c["taskId"]), c["reference"], tuple(c["files"])) for c in run.clashes)
+    return ExecutionView(run_id=run.id, limits=in_force(run.limits), clashes=clashes, **same)

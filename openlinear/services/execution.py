@@ -8,14 +8,17 @@ from sqlmodel import col
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from engine.admission import AlreadyRunning
+from engine.batches.client import SKIPPED
 from engine.client import AskView as EngineAsk
 from engine.client import NewRun, ParallelLimitReached, RunView
+from engine.ports import Brief
 from openlinear.engine_client import engine_client
 from openlinear.models import Project, Task
 from openlinear.models.columns import now
-from openlinear.services import answers, audit, news, ranks, sandbox
+from openlinear.services import answers, audit, batch_news, news, ranks, sandbox
 from openlinear.services.access import hold_membership, require_runner, require_task
 from openlinear.services.cards import task_view
+from openlinear.services.dependencies import dependencies, require_ready
 from openlinear.services.errors import Conflict, NotFound
 from openlinear.services.limits import LimitsPatch, for_run
 from openlinear.services.preferences import get_settings
@@ -46,15 +49,41 @@ async def execute(
     Conflict when it runs already, the actor's parallel limit is reached, no model is connected, or
     agents would share the server itself (see `sandbox`).
     """
-    found, project = await _held(session, actor, task_id)
+    await engine_client().hold_admission(session, actor.id)
+    found, project = await held(session, actor, task_id)
     if found.archived:
         raise Conflict("The task is archived. Restore it first, then execute it.")
     await sandbox.require_fit(session)
+    needed = (await dependencies(session, [task_id])).get(task_id, ())
+    require_ready(f"{project.key}-{found.number}", needed)
+    new = await new_run(session, actor, found, project, limits, restores=restores)
+    limit = (await get_settings(session, actor)).parallel_limit
+    try:
+        run_id = await engine_client().start(session, new, limit)
+    except AlreadyRunning:
+        raise Conflict("The task is running already.") from None
+    except ParallelLimitReached as error:
+        raise Conflict(f"{error}. The limit is under Settings.") from None
+    await _put(session, found, "in_progress", actor.id)
+    return run_id
+
+
+async def new_run(
+    session: AsyncSession,
+    actor: Actor,
+    found: Task,
+    project: Project,
+    limits: LimitsPatch | None = None,
+    *,
+    restores: UUID | None = None,
+) -> NewRun:
+    """What the engine has to know to run this task as this actor. Conflict when no model is connected."""
     card = await task_view(session, found, project)
-    new = NewRun(
+    return NewRun(
         task_id=found.id,
         project_id=project.id,
         user_id=actor.id,
+        reference=card.identifier,
         title=found.title,
         prompt=_prompt(card) + (CARRY_ON if restores else ""),
         agent=found.agent,
@@ -65,15 +94,6 @@ async def execute(
         limits=(await for_run(session, actor, found.limits, limits, team_id=project.team_id)).stored(),
         restores=restores,
     )
-    limit = (await get_settings(session, actor)).parallel_limit
-    try:
-        run_id = await engine_client().start(session, new, limit)
-    except AlreadyRunning:
-        raise Conflict("The task is running already.") from None
-    except ParallelLimitReached as error:
-        raise Conflict(f"{error}. The limit is under Settings.") from None
-    await _put(session, found, "in_progress", actor.id)
-    return run_id
 
 
 async def cancel(session: AsyncSession, actor: Actor, task_id: UUID) -> None:
@@ -138,8 +158,27 @@ async def ended(session: AsyncSession, run_id: UUID) -> None:
     if run is None:
         return
     found = await session.get(Task, run.task_id, with_for_update=True)
-    if found is not None:
-        await _put(session, found, AFTERWARDS.get(run.status, found.status), run.user_id)
+    if found is None:
+        return
+    # In a batch it may have been waiting for its turn: then its card has not moved yet.
+    moves = run.batch_id is None or run.started_at is not None
+    await _put(
+        session, found, AFTERWARDS.get(run.status, found.status) if moves else found.status, run.user_id
+    )
+    if run.batch_id is not None and not (run.status == "done" and run.pushed):
+        await batch_news.tell(session, run.batch_id, f"task:{_in_batch(run)}", run.task_id)
+
+
+async def begins(session: AsyncSession, run_id: UUID) -> Brief:
+    """A run begins that waited in its batch. For the engine, as `ended`."""
+    run = await engine_client().run(session, run_id)
+    found = await session.get(Task, run.task_id, with_for_update=True) if run else None
+    project = await session.get(Project, found.project_id) if found else None
+    if run is None or found is None or project is None:
+        raise RuntimeError("a task with an open run is not deleted")
+    card = await task_view(session, found, project)
+    await _put(session, found, "in_progress", run.user_id)
+    return Brief(found.title, _prompt(card))
 
 
 async def kept(session: AsyncSession, run_id: UUID) -> None:
@@ -150,7 +189,7 @@ async def kept(session: AsyncSession, run_id: UUID) -> None:
         await _put(session, found, found.status, run.user_id)
 
 
-async def _held(session: AsyncSession, actor: Actor, task_id: UUID) -> tuple[Task, Project]:
+async def held(session: AsyncSession, actor: Actor, task_id: UUID) -> tuple[Task, Project]:
     """The task, locked, in a project that nobody can delete meanwhile."""
     _, project = await require_task(session, actor, task_id)
     await session.execute(
@@ -185,6 +224,13 @@ async def _require_runner(session: AsyncSession, actor: Actor, run: RunView, wha
     if run.user_id != actor.id:
         identifier = f"{project.key}-{found.number}"
         audit.record(session, actor, action, identifier, team_id=project.team_id, title=found.title)
+
+
+def _in_batch(run: RunView) -> str:
+    """How a task of a batch ended, in the batch's words."""
+    if run.status == "failed":
+        return "skipped" if run.error_kind in SKIPPED else "failed"
+    return "completed" if run.status == "done" else run.status
 
 
 def _prompt(card: TaskView) -> str:

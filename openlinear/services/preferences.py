@@ -1,6 +1,7 @@
 """How a user's tasks are run."""
 
 from typing import Any, TypedDict
+from uuid import UUID
 
 from sqlalchemy import cast, func
 from sqlalchemy.dialects.postgresql import JSONB, insert
@@ -14,7 +15,7 @@ from openlinear.services.limits import LimitsPatch, changed
 from openlinear.services.views import Actor, ExecutionSettings
 
 MOST = {"parallel_limit": 50, "max_batch_size": 50}
-BEHAVIORS = ("skip", "fail")
+BEHAVIORS = ("skip", "fail", "resolve")
 
 
 class SettingsPatch(TypedDict, total=False):
@@ -23,6 +24,7 @@ class SettingsPatch(TypedDict, total=False):
     auto_approve: bool
     stop_on_failure: bool
     conflict_behavior: str
+    build_on_previous: bool
     limits: LimitsPatch
 
 
@@ -36,8 +38,15 @@ async def get_settings(session: AsyncSession, actor: Actor) -> ExecutionSettings
         auto_approve=row.auto_approve,
         stop_on_failure=row.stop_on_failure,
         conflict_behavior=row.conflict_behavior,
+        build_on_previous=row.build_on_previous,
         limits=Limits(**row.limits),
     )
+
+
+async def slots(session: AsyncSession, user_id: UUID) -> int:
+    """How many of a user's runs may be under way at once. For the engine; no actor."""
+    row = await session.get(Preferences, user_id, populate_existing=True)
+    return row.parallel_limit if row is not None else ExecutionSettings().parallel_limit
 
 
 async def update_settings(session: AsyncSession, actor: Actor, patch: SettingsPatch) -> ExecutionSettings:
@@ -61,4 +70,5 @@ def _check(patch: SettingsPatch) -> None:
             reason = f"must be 1 to {MOST[name]}"
             raise Invalid(f"The {camel[name]} {reason}.", **{camel[name]: reason})
     if patch.get("conflict_behavior", "skip") not in BEHAVIORS:
-        raise Invalid("The conflictBehavior must be skip or fail.", conflictBehavior="must be skip or fail")
+        choice = ", ".join(BEHAVIORS)
+        raise Invalid(f"The conflictBehavior must be one of: {choice}.", conflictBehavior=f"one of: {choice}")

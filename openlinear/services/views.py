@@ -47,6 +47,8 @@ class ProjectView:
     demo: bool
     has_credential: bool
     created_at: datetime
+    checks: tuple[str, ...] = ()
+    """Commands that a batch's merged result has to pass."""
     team_id: UUID | None = None
     """None for a person's own."""
 
@@ -58,6 +60,25 @@ class LabelView:
     color: str
     """A Radix scale's name: slate, red, amber, green, blue, violet, …"""
     team_id: UUID | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Dependency:
+    """A task that another one waits for."""
+
+    id: UUID
+    identifier: str
+    title: str
+    done: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Clash:
+    """What a task's work would conflict with if both were merged now."""
+
+    task_id: UUID
+    identifier: str
+    files: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +115,8 @@ class ExecutionView:
     """Of how many at most; both are 1 until something failed that is tried again."""
     limits: Limits = field(default_factory=Limits)
     """What it may cost, as the engine keeps to it."""
+    batch_id: UUID | None = None
+    clashes: tuple[Clash, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +148,7 @@ class TaskView:
     execution: ExecutionView | None = None
     limits: Limits = field(default_factory=Limits)
     """What each of its runs may cost, unless the run says otherwise."""
+    waits_for: tuple[Dependency, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,6 +236,7 @@ class ExecutionSettings:
     auto_approve: bool = False
     stop_on_failure: bool = False
     conflict_behavior: str = "skip"
+    build_on_previous: bool = False
     limits: Limits = field(default_factory=Limits)
     """What each of the user's runs may cost at most."""
 

@@ -31,24 +31,36 @@ class Books:
     def __init__(self, url: str) -> None:
         self._url = url.replace("postgresql+psycopg://", "postgresql://")
         self._connection: psycopg.AsyncConnection | None = None
+        self._connecting = asyncio.Lock()
+        """One connection at a time: of two, the gate's lock would be on the one that is forgotten."""
 
     async def rows(self, query: str, *values: Any, patience: float = 60.0) -> list[Row]:
         """Asked again, on a new connection, until the database answers."""
         deadline = time.monotonic() + patience
         while True:
+            connection = None
             try:
-                cursor = await (await self._connected()).execute(query, values or None)
+                connection = await self._connected()
+                cursor = await connection.execute(query, values or None)
                 return await cursor.fetchall() if cursor.description else []
             except psycopg.OperationalError:
-                self._connection = None
+                await self._forget(connection)
                 if time.monotonic() > deadline:
                     raise
                 await asyncio.sleep(0.1)
 
     async def _connected(self) -> psycopg.AsyncConnection:
-        if self._connection is None:
-            self._connection = await psycopg.AsyncConnection.connect(self._url, autocommit=True)
-        return self._connection
+        async with self._connecting:
+            if self._connection is None:
+                self._connection = await psycopg.AsyncConnection.connect(self._url, autocommit=True)
+            return self._connection
+
+    async def _forget(self, connection: psycopg.AsyncConnection | None) -> None:
+        """The database went away under it. Somebody else may have made a new one by now."""
+        if connection is not None:
+            await connection.close()
+            if self._connection is connection:
+                self._connection = None
 
     async def close(self) -> None:
         if self._connection is not None:

@@ -17,6 +17,8 @@ UNDER_WAY = 4
 """Runs at once: each fault hits several."""
 SPACING_SECONDS = 0.1
 MISSES = 3000
+STALLED_SECONDS = 180.0
+"""A fault that takes longer than this never comes: better to fail than to wait for it."""
 
 
 async def campaign(instance: Instance, crowd: Crowd, faults: Iterable[Fault], draw: Random) -> Results:
@@ -30,7 +32,8 @@ async def campaign(instance: Instance, crowd: Crowd, faults: Iterable[Fault], dr
         while waiting:
             if pressing.done():
                 pressing.result()
-            done = await hand.inflict(_in_turn(waiting))
+            async with asyncio.timeout(STALLED_SECONDS):
+                done = await hand.inflict(_in_turn(waiting))
             if done is not None:
                 log.warning("%s, %s", done.part, done.moment)
                 waiting.remove(done)
