@@ -4,17 +4,22 @@ Both begin with a copy of the same store in every round, so that neither finds o
 """
 
 import asyncio
+import random
+import shutil
 import uuid
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime
+from pathlib import Path
 
-from benchmarks.parts import folder
-from benchmarks.repository import BYTES, FILES, make_repository
-from benchmarks.table import Figures, Ratio
+from benchmarks.parts import Watch, folder
+from benchmarks.repository import BYTES, FILES, SEED, make_repository
+from benchmarks.table import Figures, Ratio, Series
+from engine.git.merge import Part, merge
 from engine.git.mirror import Mirror
 from engine.git.remote import parse
 from engine.git.store import Store
 from engine.ports import Credential
-from tests.support.gitserver import TOKEN, serve_git
+from tests.support.gitserver import TOKEN, run_git, serve_git
 
 REPEATS = 7
 COUNTS = (20, 100)
@@ -22,12 +27,8 @@ CHANGED = 4
 """Files that a branch has to itself; it adds one, and changes a line of one that all of them change."""
 WHEN = datetime(2026, 1, 1, tzinfo=UTC)
 WHO = ("Bench", "bench@example.com")
-PLAIN = """
-    git -C "$1" worktree add --quiet --detach "$2" "$3"
-    cd "$2"
-    shift 3
-    for part; do git merge --quiet --no-ff --no-stat -m "Merge a task" "$part"; done
-"""
+ADD = ("worktree", "add", "--quiet", "--detach")
+MERGE = ("merge", "--quiet", "--no-ff", "--no-stat", "-m", "Merge a task")
 
 
 async def measure() -> Figures:
@@ -113,20 +114,10 @@ def _renew(path: Path, pristine: Path) -> None:
 
 
 def _plain(repository: Path, tree: Path, base: str, parts: list[Part]) -> None:
-    who = {
-        f"GIT_{role}_{key}": value
-        for role in ("AUTHOR", "COMMITTER")
-        for key, value in zip(("NAME", "EMAIL"), WHO, strict=True)
-    }
-    quick = {
-        "GIT_CONFIG_COUNT": "2",
-        "GIT_CONFIG_KEY_0": "gc.auto",
-        "GIT_CONFIG_VALUE_0": "0",
-        "GIT_CONFIG_KEY_1": "maintenance.auto",
-        "GIT_CONFIG_VALUE_1": "false",
-    }
-    subprocess.run(
-        ["sh", "-euc", PLAIN, "sh", repository, tree, base, *(part.sha for part in parts)],
-        env={"PATH": os.environ["PATH"], "HOME": "/nonexistent", "GIT_CONFIG_NOSYSTEM": "1", **who, **quick},
-        check=True,
-    )
+    """As a careful script would, without git's own tidying up."""
+    who = {f"GIT_COMMITTER_{key}": value for key, value in zip(("NAME", "EMAIL"), WHO, strict=True)}
+    who |= {f"GIT_AUTHOR_{key}": value for key, value in zip(("NAME", "EMAIL"), WHO, strict=True)}
+    quick = ("-c", "gc.auto=0", "-c", "maintenance.auto=false")
+    run_git(*ADD, str(tree), base, cwd=repository)
+    for part in parts:
+        run_git(*quick, *MERGE, part.sha, cwd=tree, **who)

@@ -14,6 +14,7 @@ from openlinear import db, engine_client
 from openlinear import metrics as counted
 from openlinear.api import (
     auth,
+    batches,
     events,
     health,
     metrics,
@@ -64,7 +65,19 @@ def create_api() -> FastAPI:
         lifespan=lifespan,
     )
     problems.install(app)
-    for module in (auth, teams, projects, runs, tasks, storage, preferences, events, health, metrics):
+    for module in (
+        auth,
+        teams,
+        projects,
+        runs,
+        tasks,
+        batches,
+        storage,
+        preferences,
+        events,
+        health,
+        metrics,
+    ):
         app.include_router(module.router)
     app.add_api_route(REST, _nothing, methods=METHODS, include_in_schema=False)
     app.add_middleware(BodyLimit)

@@ -31,6 +31,7 @@ class SettingsChange(Shape):
     auto_approve: bool | None = None
     stop_on_failure: bool | None = None
     conflict_behavior: str | None = None
+    build_on_previous: bool | None = None
     limits: LimitsChange | None = None
 
 

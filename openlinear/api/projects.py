@@ -19,6 +19,9 @@ class NewProject(Shape):
     clone_url: str
     description: str = ""
     default_branch: str | None = None
+    checks: list[str] | None = Field(
+        None, max_length=20, description="Commands that a batch's merged result has to pass."
+    )
     remote_username: str | None = None
     remote_password: SecretStr | None = None
     team_id: UUID | None = Field(None, description="Whose it is; without one, the caller's own.")
@@ -29,6 +32,9 @@ class ProjectChange(Shape):
     clone_url: str | None = None
     description: str | None = None
     default_branch: str | None = None
+    checks: list[str] | None = Field(
+        None, max_length=20, description="Commands that a batch's merged result has to pass."
+    )
     remote_username: str | None = None
     remote_password: SecretStr | None = None
     team_id: UUID | None = Field(None, description="Whose it is, which stays: 409 for another.")

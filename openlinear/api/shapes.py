@@ -52,6 +52,7 @@ class Project(Shape):
     demo: bool
     has_credential: bool
     created_at: datetime
+    checks: list[str]
     team_id: UUID | None
 
 
@@ -87,6 +88,21 @@ class LimitsChange(Shape):
         return self.model_dump(exclude_unset=True)
 
 
+class Clash(Shape):
+    """Another task whose work would conflict with this one's, were both merged now."""
+
+    task_id: UUID
+    identifier: str
+    files: list[str]
+
+
+class Dependency(Shape):
+    id: UUID
+    identifier: str
+    title: str
+    done: bool
+
+
 class Execution(Shape):
     run_id: UUID
     status: str
@@ -112,6 +128,8 @@ class Execution(Shape):
     attempt: int
     attempts: int
     limits: Limits
+    batch_id: UUID | None
+    clashes: list[Clash]
 
 
 class Task(Shape):
@@ -140,6 +158,7 @@ class Task(Shape):
     pr_number: int | None = None
     execution: Execution | None = None
     limits: Limits
+    waits_for: list[Dependency]
 
     @classmethod
     def of(cls, view: TaskView) -> "Task":
@@ -206,6 +225,7 @@ class Settings(Shape):
     auto_approve: bool
     stop_on_failure: bool
     conflict_behavior: str
+    build_on_previous: bool
     limits: Limits
 
 

@@ -25,6 +25,7 @@ class NewTask(Shape):
     agent: str = "opencode"
     model: str = Field("", description="`providerId/modelId`; empty for the default.")
     limits: LimitsChange = Field(LimitsChange(), description="What each of its runs may cost.")
+    waits_for: list[UUID] = Field([], max_length=50, description="Tasks of the project that come first.")
 
 
 class TaskChange(Shape):
@@ -41,6 +42,7 @@ class TaskChange(Shape):
     order: FiniteFloat | None = None
     archived: bool | None = None
     limits: LimitsChange | None = None
+    waits_for: list[UUID] | None = Field(None, max_length=50)
 
 
 CLEARED = ("priority", "due_date")

@@ -1,5 +1,6 @@
 """Projects: a repository and the tasks that change it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -14,11 +15,13 @@ from openlinear.models import Project, Task, Team
 from openlinear.models.columns import now
 from openlinear.services import audit, news, remotes, text
 from openlinear.services.access import require_project, require_team, visible_projects
-from openlinear.services.errors import Conflict
+from openlinear.services.errors import Conflict, Invalid
 from openlinear.services.views import Actor, ProjectView
 
 NAME_LIMIT = 100
 DESCRIPTION_LIMIT = 10_000
+CHECKS_MOST = 20
+CHECK_LIMIT = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +37,7 @@ class ProjectInput:
     remote_username: str | None = None
     remote_password: str | None = None
     team_id: UUID | None = None
+    checks: Sequence[str] | None = None
 
     def __repr__(self) -> str:
         return f"ProjectInput({self.name!r})"
@@ -51,6 +55,7 @@ class ProjectPatch:
     default_branch: str | None = None
     remote_username: str | None = None
     remote_password: str | None = None
+    checks: Sequence[str] | None = None
 
     def __repr__(self) -> str:
         return f"ProjectPatch({self.name!r})"
@@ -80,6 +85,7 @@ async def create_project(actor: Actor, wanted: ProjectInput) -> ProjectView:
     owners and admins make projects.
     """
     name = text.line(wanted.name, "name", limit=NAME_LIMIT)
+    checks = _checked_commands(wanted.checks or ())
     description = text.block(wanted.description, "description", limit=DESCRIPTION_LIMIT)
     candidate = remotes.Candidate(
         url=remotes.checked_url(wanted.clone_url),
@@ -92,6 +98,7 @@ async def create_project(actor: Actor, wanted: ProjectInput) -> ProjectView:
     async with remotes.probed(actor, candidate) as (project_id, branch), db.transaction() as session:
         project = await session.get_one(Project, project_id, with_for_update=True)
         project.name, project.description, project.default_branch = name, description, branch
+        project.checks = checks
         team = None
         if wanted.team_id is not None:
             team, _ = await require_team(session, actor, wanted.team_id, "admin", lock=True)
@@ -167,6 +174,7 @@ def view(project: Project) -> ProjectView:
         default_branch=project.default_branch,
         demo=project.demo,
         has_credential=project.remote_secret is not None,
+        checks=tuple(project.checks),
         created_at=project.created_at,
         team_id=project.team_id,
     )
@@ -205,10 +213,20 @@ async def _apply(session: AsyncSession, actor: Actor, project: Project, patch: P
                 session, actor, "project:renamed", name, team_id=project.team_id, before=project.name
             )
         project.name = name
+    if patch.checks is not None:
+        project.checks = _checked_commands(patch.checks)
     if patch.description is not None:
         project.description = text.block(patch.description, "description", limit=DESCRIPTION_LIMIT)
     await news.tell(session, "project:updated", actor.id, project_id=project.id)
     return view(project)
+
+
+def _checked_commands(commands: Sequence[str]) -> list[str]:
+    """The commands as they are kept, empty ones left out."""
+    if len(commands) > CHECKS_MOST:
+        raise Invalid(f"A project has at most {CHECKS_MOST} checks.", checks=f"at most {CHECKS_MOST}")
+    lines = [text.line(one, "checks", limit=CHECK_LIMIT, required=False) for one in commands]
+    return [line for line in lines if line]
 
 
 async def _refuse_running(session: AsyncSession, project: Project, what: str) -> None:

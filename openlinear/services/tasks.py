@@ -1,6 +1,6 @@
 """Tasks: made, read, changed, moved, removed."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import TypedDict
@@ -13,7 +13,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from openlinear.engine_client import engine_client
 from openlinear.models import Label, Project, Task, TaskLabel, Team
 from openlinear.models.columns import now
-from openlinear.services import labels, news, paging, ranks, text
+from openlinear.services import dependencies, labels, news, paging, ranks, text
 from openlinear.services.access import require_project, require_task, visible_projects
 from openlinear.services.cards import task_view, task_views
 from openlinear.services.errors import Conflict
@@ -35,6 +35,7 @@ class TaskInput:
     agent: str = "opencode"
     model: str = ""
     limits: LimitsPatch | None = None
+    waits_for: Collection[UUID] = ()
 
 
 class TaskPatch(TypedDict, total=False):
@@ -52,6 +53,7 @@ class TaskPatch(TypedDict, total=False):
     order: float
     archived: bool
     limits: LimitsPatch
+    waits_for: Collection[UUID]
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,12 +125,16 @@ async def create_task(session: AsyncSession, actor: Actor, wanted: TaskInput) ->
     session.add(made)
     await session.flush()
     session.add_all(TaskLabel(task_id=made.id, label_id=label_id) for label_id in label_ids)
+    if wanted.waits_for:
+        await dependencies.change(session, made, project, wanted.waits_for)
     await news.tell(session, "task:created", actor.id, project_id=project.id, task_id=made.id)
     return await task_view(session, made, project)
 
 
 async def update_task(session: AsyncSession, actor: Actor, task_id: UUID, patch: TaskPatch) -> TaskView:
-    plain = {name: value for name, value in patch.items() if name not in ("labels", "order", "limits")}
+    plain = {
+        name: value for name, value in patch.items() if name not in ("labels", "order", "limits", "waits_for")
+    }
     fields = checked(plain)
     found, project = await require_task(session, actor, task_id, lock=True)
     if fields.get("archived") and not found.archived:
@@ -141,6 +147,8 @@ async def update_task(session: AsyncSession, actor: Actor, task_id: UUID, patch:
         fields["rank"] = await ranks.top(session, project.id, fields["status"])
     for name, value in fields.items():
         setattr(found, name, value)
+    if "waits_for" in patch:
+        await dependencies.change(session, found, project, patch["waits_for"])
     if "labels" in patch:
         await _relabel(session, found, await labels.found(session, project, patch["labels"]))
     return await _changed(session, actor, found, project)

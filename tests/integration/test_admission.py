@@ -8,7 +8,8 @@ import pytest
 from sqlalchemy import func, select, text
 from sqlmodel import col
 
-from engine.client import AlreadyRunning, Engine, NewRun, ParallelLimitReached
+from engine.admission import AlreadyRunning
+from engine.client import Engine, NewRun, ParallelLimitReached
 from engine.db import Database
 from engine.models import Run
 from tests.support.engine import new_run

@@ -102,7 +102,7 @@ async def test_a_worker_that_gives_no_sign_loses_its_runs_and_the_others_keep_th
 async def test_one_that_comes_back_from_the_dead_writes_nothing(hall: Hall) -> None:
     await hall.join("a", "b")
     run_id = await hall.run("a")
-    hold = await claim(hall.database, run_id, "a")
+    hold = await claim(hall.database, run_id, "a", str(run_id))
     assert hold is not None
     recorder = Recorder(hall.database, hold)
     await recorder.write([Entry("status", "one", message="mine")])
@@ -112,9 +112,9 @@ async def test_one_that_comes_back_from_the_dead_writes_nothing(hall: Hall) -> N
         with pytest.raises(Superseded):
             await attempt
     with pytest.raises(Superseded):
-        await claim(hall.database, run_id, "a")
+        await claim(hall.database, run_id, "a", str(run_id))
     await hall.hand(run_id, "b")
-    second = await claim(hall.database, run_id, "b")
+    second = await claim(hall.database, run_id, "b", str(run_id))
     assert second is not None
     assert second.fence > hold.fence
     await Recorder(hall.database, second).write([Entry("status", "two", message="theirs")])
@@ -146,7 +146,7 @@ async def test_handing_over_signs_off_at_once(hall: Hall) -> None:
         assert await hand_over(session, "a") == [str(mine)]
     assert (await hall.status(mine), await hall.status(theirs)) == ("ENQUEUED", "PENDING")
     with pytest.raises(Superseded):
-        await claim(hall.database, mine, "a")
+        await claim(hall.database, mine, "a", str(mine))
 
 
 async def test_what_an_older_version_left_starts_over_and_what_it_still_runs_does_not(hall: Hall) -> None:
@@ -176,7 +176,7 @@ async def test_what_an_older_version_left_starts_over_and_what_it_still_runs_doe
 async def test_a_cancelled_run_is_anybody_s_once_its_owner_takes_no_notice(hall: Hall) -> None:
     await hall.join("a", "b")
     run_id = await hall.run("a")
-    hold = await claim(hall.database, run_id, "a")
+    hold = await claim(hall.database, run_id, "a", str(run_id))
     assert hold is not None
     await hall.execute("UPDATE runs SET cancel_requested_at = clock_timestamp()")
     assert await claim_abandoned(hall.database, "b") == []
@@ -195,7 +195,7 @@ async def test_a_run_that_is_cleared_is_nobody_s_any_more(hall: Hall) -> None:
     run_id = await hall.run("a")
     async with hall.database.transaction() as session:
         assert await hall.engine.cancel(session, run_id, _nobody)
-    assert await claim(hall.database, run_id, "a") is None
+    assert await claim(hall.database, run_id, "a", str(run_id)) is None
     assert await claim_abandoned(hall.database, "b") == []
     async with hall.database.transaction() as session:
         assert (await session.get_one(Run, run_id)).status == "cancelled"

@@ -17,6 +17,7 @@ from engine.bootstrap import launch
 from engine.client import Engine, RunView
 from engine.containers import Containers
 from engine.db import Database
+from engine.enqueue import Enqueuer
 from engine.errors import RunError
 from engine.models import Run
 from engine.ports import Box, Finished, Forge, ProviderKey, Report, Sandbox
@@ -131,6 +132,7 @@ async def parts(engine_database: Database, engine_client: Engine, tmp_path: Path
         agents={"opencode": ScriptedAgent()},
         forge=cast(Forge, None),
         product=cast(Any, product),
+        enqueuer=Enqueuer(settings),
         worker=process_id(),
     )
     set_world(here)

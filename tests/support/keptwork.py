@@ -13,6 +13,7 @@ from sqlmodel import col
 from engine.client import Engine
 from engine.containers import Containers
 from engine.db import Database
+from engine.enqueue import Enqueuer
 from engine.git import workspace
 from engine.models import KeptWork, Run, now
 from engine.ports import Box, BoxState, Forge, Known, Report
@@ -166,6 +167,7 @@ def make_house(
             agents={},
             forge=cast(Forge, None),
             product=cast(Any, product),
+            enqueuer=Enqueuer(configured),
             worker="tests",
         )
         return House(here, engine_client, line, product, sandbox)

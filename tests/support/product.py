@@ -9,7 +9,8 @@ import pytest
 import uvicorn
 
 import openlinear.engine_client
-from engine.client import Engine, EngineAway, RemoteFound
+from engine.client import Engine, RemoteFound
+from engine.enqueue import EngineAway
 from openlinear import db, passwords, vault
 from openlinear.api.app import create_api
 from openlinear.newsreader import news_reader

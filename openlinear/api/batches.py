@@ -1,0 +1,138 @@
+"""Batches over HTTP: many tasks, one pull request."""
+
+from datetime import datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Query
+from pydantic import Field
+
+from engine.batches.client import BatchView
+from openlinear.api.projects import Limit
+from openlinear.api.runs import Accepted
+from openlinear.api.security import Me, Session
+from openlinear.api.shapes import Items, Shape
+from openlinear.services import batches, paging
+
+router = APIRouter(prefix="/api/batches", tags=["batches"])
+
+
+class NewBatch(Shape):
+    """What is left out is as the caller's settings say."""
+
+    task_ids: list[UUID] = Field(max_length=1000)
+    mode: str = Field(description="`parallel` or `queue`.")
+    auto_approve: bool | None = None
+    stop_on_failure: bool | None = None
+    conflict_behavior: str | None = Field(None, description="`skip`, `fail` or `resolve`.")
+    build_on_previous: bool | None = None
+
+
+class BatchTask(Shape):
+    task_id: UUID
+    run_id: UUID
+    reference: str
+    title: str
+    status: str
+    reason: str | None
+    run_status: str
+    progress: int
+    message: str
+    awaits_approval: bool
+    turn: int
+    output: str
+    clashes: list[dict[str, Any]]
+    branch: str
+    pushed: bool
+    additions: int
+    deletions: int
+    files_changed: int
+    cost: float
+    started_at: datetime | None
+    ended_at: datetime | None
+
+
+class Batch(Shape):
+    id: UUID
+    project_id: UUID
+    user_id: UUID
+    created_at: datetime
+    started_at: datetime | None
+    ended_at: datetime | None
+    mode: str
+    status: str
+    message: str
+    error: str | None
+    auto_approve: bool
+    stop_on_failure: bool
+    conflict_behavior: str
+    build_on_previous: bool
+    checks: list[str]
+    branch_name: str | None
+    pr_url: str | None
+    pr_number: int | None
+    trials: list[dict[str, Any]]
+    cancelling: bool
+    tasks: list[BatchTask]
+
+    @classmethod
+    def of(cls, view: BatchView) -> "Batch":
+        """The branch is named once it is on the remote."""
+        own = {name: getattr(view, name) for name in cls.model_fields if name not in ("branch_name", "tasks")}
+        tasks = [BatchTask.model_validate(task) for task in view.tasks]
+        return cls(**own, tasks=tasks, branch_name=view.branch if view.pushed else None)
+
+
+class Started(Shape):
+    id: UUID
+
+
+@router.post("", status_code=202)
+async def create(body: NewBatch, session: Session, actor: Me) -> Started:
+    wanted = batches.BatchInput(**{**body.model_dump(), "task_ids": tuple(body.task_ids)})
+    return Started(id=(await batches.create(session, actor, wanted)).id)
+
+
+@router.get("")
+async def index(
+    session: Session,
+    actor: Me,
+    *,
+    project_id: Annotated[UUID | None, Query(alias="projectId")] = None,
+    limit: Limit = paging.LIMIT,
+    cursor: str | None = None,
+) -> Items[Batch]:
+    """The newest first."""
+    page = await batches.list_batches(session, actor, project_id=project_id, limit=limit, cursor=cursor)
+    return Items(items=[Batch.of(batch) for batch in page.items], next_cursor=page.next_cursor)
+
+
+@router.get("/{batch_id}")
+async def show(batch_id: UUID, session: Session, actor: Me) -> Batch:
+    return Batch.of(await batches.batch(session, actor, batch_id))
+
+
+@router.post("/{batch_id}/approve", status_code=202)
+async def approve(batch_id: UUID, session: Session, actor: Me) -> Accepted:
+    """Let a queue go on that waits between two tasks."""
+    await batches.approve(session, actor, batch_id)
+    return Accepted()
+
+
+@router.post("/{batch_id}/cancel", status_code=202)
+async def cancel(batch_id: UUID, session: Session, actor: Me) -> Accepted:
+    await batches.cancel(session, actor, batch_id)
+    return Accepted()
+
+
+@router.post("/{batch_id}/tasks/{task_id}/cancel", status_code=202)
+async def cancel_task(batch_id: UUID, task_id: UUID, session: Session, actor: Me) -> Accepted:
+    """Take one task out of the batch; the others go on."""
+    await batches.cancel_task(session, actor, batch_id, task_id)
+    return Accepted()
+
+
+@router.post("/{batch_id}/retry", status_code=202)
+async def retry(batch_id: UUID, session: Session, actor: Me) -> Started:
+    """A new batch of what this one left out."""
+    return Started(id=(await batches.retry(session, actor, batch_id)).id)
