@@ -254,6 +254,7 @@ async def test_settings_have_defaults_and_bounds(api: Api, ada: Actor) -> None:
         "autoApprove": False,
         "stopOnFailure": False,
         "conflictBehavior": "skip",
+        "buildOnPrevious": False,
         "limits": dict.fromkeys(("wallSeconds", "idleSeconds", "tokens", "dollars", "attempts")),
     }
     assert (await api.get("/api/settings")).json() == defaults

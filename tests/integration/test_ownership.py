@@ -11,6 +11,7 @@ from engine.client import Engine
 from engine.db import Database
 from engine.models import Run
 from engine.ownership import Superseded, claim, claim_abandoned, hand_over, take_over
+from engine.queues import APPLICATION_VERSION
 from engine.record import Entry, Recorder
 from engine.settings import EngineSettings
 from engine.worker import Membership, StruckOff
@@ -170,7 +171,7 @@ async def test_what_an_older_version_left_starts_over_and_what_it_still_runs_doe
     [(version,)] = await hall.execute(
         "SELECT application_version FROM dbos.workflow_status WHERE workflow_uuid = :run", run=str(run_id)
     )
-    assert version == "2"
+    assert version == APPLICATION_VERSION
 
 
 async def test_a_cancelled_run_is_anybody_s_once_its_owner_takes_no_notice(hall: Hall) -> None:
