@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any, Literal, cast
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import case, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
 from engine.git import transfer
 from engine.git.demo import demo_home
-from engine.models import Run, now
+from engine.models import Batch, Run, now
 from engine.record import Entry, append
 from engine.settings import EngineSettings
 
@@ -123,7 +123,25 @@ async def end_open_runs(
         await ended(session, run.id)
         message, level = ("Cancelled", "info") if cancelled else (reason, "error")
         await append(session, run, [Entry("status", "ended", message=message, level=level)])
+    await _end_batches(session, reason)
     return len(under_way)
+
+
+async def _end_batches(session: AsyncSession, reason: str) -> None:
+    still_open = col(Batch.ended_at).is_(None)
+    cancelled = col(Batch.cancel_requested_at).is_not(None)
+    await session.execute(
+        update(Batch)
+        .where(still_open)
+        .values(
+            status=case((cancelled, "cancelled"), else_="failed"),
+            error=case((cancelled, None), else_=reason),
+            ended_at=now(),
+            message="",
+            fence=col(Batch.fence) + 1,
+            owner=None,
+        )
+    )
 
 
 def _beside(path: Path) -> Path:

@@ -158,6 +158,7 @@ async def converse(here: World, run: Run, recorder: Recorder) -> End | None:
 async def collect(here: World, run: Run, recorder: Recorder) -> End | None:
     """Take what the agent changed out of the sandbox, as one commit in the mirror."""
     await recorder.note("Collecting the changes", part="collecting", status="committing", progress=80)
+    await tasks.leave_slot(here, run, recorder)
     mends = await tasks.mends(here, run)
     box = await lease(here, run, recorder)
     changed = await collect_changes(here, run, box, recorder, mends=mends)

@@ -118,7 +118,9 @@ class Batches:
         batch.started_at = batch.started_at or now()
         batch.status, batch.message = "running", ""
         run = await session.get_one(Run, run.id, with_for_update=True, populate_existing=True)
-        run.takes_slot, run.message = True, "Queued"
+        if run.status in ENDED:
+            return
+        run.takes_slot, run.message, member.begun = True, "Queued", member.turn
         workflow = str(run.id) if member.turn == 1 else f"{run.id}:{member.turn}"
         await session.flush()
         await self._here.enqueuer.enqueue(session, "run", RUNS, workflow, str(run.id), priority=taken + 1)
@@ -180,4 +182,4 @@ def _stage(member: Member, run: Run) -> Stage:
         return run.status  # type: ignore[return-value]
     if member.handed_in_at is not None:
         return "handed_in"
-    return "running" if run.takes_slot else "waiting"
+    return "running" if member.begun == member.turn else "waiting"

@@ -281,4 +281,4 @@ def task_status(member: Member, run: Run) -> TaskStatus:
         return "skipped"
     if member.handed_in_at is not None:
         return "completed"
-    return "running" if run.takes_slot else "queued"
+    return "running" if member.begun == member.turn else "queued"

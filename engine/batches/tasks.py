@@ -45,6 +45,13 @@ For reference, your task was:
 """
 
 
+async def leave_slot(here: World, run: Run, recorder: Recorder) -> None:
+    """Its agent is done. Taking its work over needs no slot, so the next task begins meanwhile."""
+    if run.batch_id is not None:
+        await recorder.write([], takes_slot=False)
+        here.signals.wake(BATCHES)
+
+
 async def hand_in(here: World, run: Run, recorder: Recorder, *, gave_up: bool = False) -> None:
     """Its work is there; nothing of it needs the sandbox awake any more. Repeatable."""
     async with recorder.transaction() as (session, locked):
@@ -54,7 +61,6 @@ async def hand_in(here: World, run: Run, recorder: Recorder, *, gave_up: bool = 
         member.handed_in_at = now()
         if not gave_up:
             member.left_out = None
-        locked.takes_slot = False
         message = "Waits for its batch"
         entry = Entry("status", f"handed_in:{member.turn}", message=message)
         await session.flush()

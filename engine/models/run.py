@@ -50,7 +50,7 @@ class Run(SQLModel, table=True):
         default=None, sa_column=Column(ForeignKey("batches.id", ondelete="CASCADE"), index=True)
     )
     takes_slot: bool = True
-    """Whether it counts towards its user's parallel limit: in a batch, from its turn to its handing in."""
+    """Whether it counts towards its user's parallel limit: in a batch, while its agent is at work."""
     created_at: datetime = present()
     started_at: datetime | None = moment()
     ended_at: datetime | None = moment()
