@@ -36,7 +36,8 @@ class Branches:
         await self.line.mirror.refresh(self.line.remote, CREDENTIAL, "main")
 
     def part(self, name: str, sha: str | None = None) -> Part:
-        return Part(run_of(name), sha or self.line.repo.branches()[name], f"Merge {name}\n\nAs asked.\n")
+        at = self.line.repo.branches()[name] if sha is None else sha
+        return Part(run_of(name), at, f"Merge {name}\n\nAs asked.\n")
 
     async def merge(self, *names: str, onto: str | None = None, stop_at_clash: bool = False) -> Train:
         await self.fetch()
