@@ -12,11 +12,14 @@ from uuid import UUID, uuid4
 import pytest
 
 from engine.errors import RunError
+from engine.git import workspace
 from engine.git.radar import Live, Overlap, overlaps
 from engine.ports import Box, Finished
-from tests.support.gitline import Line, MakeLine
+from engine.sandbox.docker import DockerSandbox
+from tests.support.gitline import CREDENTIAL, Line, MakeLine
 from tests.support.gitserver import run_git
 from tests.support.localsandbox import LocalSandbox
+from tests.support.sandbox import silent
 
 LINES = "".join(f"line {number}\n" for number in range(30))
 
@@ -307,3 +310,24 @@ async def test_an_answer_that_makes_no_sense_is_an_error(line: Line) -> None:
         await answered(line, b"[]", 1)
     [odd] = await answered(line, b'[[0, 1, ["\\ud800\\u0000a"]]]')
     assert odd.files == ("?\ufffda",)
+
+
+async def test_workspaces_in_a_container_are_compared(line: Line, docker_sandbox: DockerSandbox) -> None:
+    user_id, lives = uuid4(), []
+    box = await docker_sandbox.ensure(user_id, silent)
+    try:
+        base = await line.mirror.refresh(line.remote, CREDENTIAL, "main")
+        await line.mirror.share(docker_sandbox.shared_objects(user_id) / str(line.project_id))
+        for word in ("one", "two"):
+            live = Live(uuid4(), base)
+            lives.append(live)
+            work = await workspace.make(
+                docker_sandbox, box, live.run_id, project_id=line.project_id, base=base, branch="b"
+            )
+            await docker_sandbox.exec(box, ["sh", "-c", f"echo {word} >src/shop.py"], cwd=work)
+        found = await overlaps(docker_sandbox, box, project_id=line.project_id, lives=lives)
+        assert found == [Overlap(lives[0].run_id, lives[1].run_id, ("src/shop.py",))]
+        listing = await docker_sandbox.exec(box, ["ls", "-A", str(box.repos)])
+        assert b".radar" not in listing.stdout
+    finally:
+        await docker_sandbox.remove(user_id)
