@@ -154,14 +154,15 @@ class Workspace:
             return paths
 
     def commit(self) -> str:
-        """A commit on the base with the files as they are now."""
+        """A commit on the base with the files as they are now. One that fails is not tried again."""
         if not self._commit:
-            self.git(
-                *("update-index", "-z", "--add", "--remove", "--replace", "--stdin"),
-                tree=self.path,
-                index=self.index,
-                stdin=b"".join(path + b"\0" for path in sorted(self.paths) if self._fit(path)),
-            )
+            paths = b"".join(path + b"\0" for path in sorted(self.paths) if self._fit(path))
+            given = ("update-index", "-z", "--add", "--remove", "--replace", "--stdin")
+            try:
+                self.git(*given, tree=self.path, index=self.index, stdin=paths)
+            except subprocess.CalledProcessError:
+                self.paths, self.reach = set(), set()
+                raise
             tree = self.git("write-tree", index=self.index).decode().strip()
             self._commit = self.git("commit-tree", "-p", self.base, tree).decode().strip()
         return self._commit

@@ -211,7 +211,6 @@ async def test_nothing_of_a_repository_runs(branches: Branches, tmp_path: Path) 
     for name in ("post-merge", "pre-merge-commit", "reference-transaction", "commit-msg"):
         hook.with_name(name).write_text(f"#!/bin/sh\ntouch {marker}\n")
         hook.with_name(name).chmod(0o755)
-    (branches.line.store.path / "info").mkdir(exist_ok=True)
     assert await branches.merge("first", "second") == first
     assert first.clashes == ()
     assert not marker.exists()

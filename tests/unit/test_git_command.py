@@ -102,7 +102,7 @@ def ask(to: BinaryIO, answers: BinaryIO) -> bytes:
 
 
 async def test_a_conversation_ends_when_it_has_its_answer(stand_in: Path) -> None:
-    write(stand_in, "read -r line; echo got $line; echo $$ >&2; exec sleep 60")
+    write(stand_in, "read -r line; echo got $line; exec sleep 60")
     assert await converse("merge-tree", talk=ask, timeout=10) == b"got a question\n"
 
 
