@@ -79,38 +79,39 @@ async def _branches(store: Store, base: str, count: int) -> AsyncIterator[Part]:
 
 
 async def _compare(home: Path, store: Store, base: str, parts: list[Part]) -> tuple[Series, Series]:
-    """Both in turn; the first round warms up. They make the same tree, or the figure means nothing."""
+    """Both in turn; the first round warms up. They make the same tree, or the figure means nothing.
+
+    What was used stays till the end: file systems without a journal do not use the inodes of files that were
+    just removed, and look at each of them.
+    """
     ours = Series(f"ours, {len(parts)} branches", [])
     floor = Series(f"git worktree add and merge --no-ff, {len(parts)}", [])
     pristine, plain = store.path.with_name("pristine.git"), store.path.with_name("plain.git")
-    await asyncio.to_thread(shutil.copytree, store.path, pristine)
+    for copy in (pristine, plain):
+        await asyncio.to_thread(shutil.copytree, store.path, copy)
     try:
         for number in range(REPEATS + 1):
             for path in (store.path, plain):
-                await asyncio.to_thread(_renew, path, pristine)
+                path.rename(home / f"{path.name}-{len(parts)}-{number}")
+                await asyncio.to_thread(shutil.copytree, pristine, path)
             watch = Watch()
             train = await merge(store, onto=base, parts=parts, author=WHO, when=WHEN)
             taken = watch.seconds
             assert len(train.merged) == len(parts)
-            tree = home / "tree"
+            tree = home / f"tree-{len(parts)}-{number}"
             watch = Watch()
             await asyncio.to_thread(_plain, plain, tree, base, parts)
             took = watch.seconds
             merged = run_git("rev-parse", "HEAD^{tree}", cwd=tree).decode().strip()
             assert merged == train.tree
-            shutil.rmtree(tree)
             if number:
                 ours.seconds.append(taken)
                 floor.seconds.append(took)
     finally:
-        shutil.rmtree(store.path)
+        store.path.rename(home / f"{store.path.name}-{len(parts)}")
+        plain.rename(home / f"{plain.name}-{len(parts)}")
         pristine.rename(store.path)
     return ours, floor
-
-
-def _renew(path: Path, pristine: Path) -> None:
-    shutil.rmtree(path, ignore_errors=True)
-    shutil.copytree(pristine, path)
 
 
 def _plain(repository: Path, tree: Path, base: str, parts: list[Part]) -> None:
