@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import random
 import shutil
 from pathlib import Path
 from uuid import uuid4
@@ -15,7 +16,7 @@ from engine.git.command import GitError
 from engine.git.commits import identity, message_bytes, write_commit
 from engine.git.merge import Part
 from tests.support.gitline import WHEN
-from tests.support.gitserver import run_git
+from tests.support.gitserver import Content, run_git
 from tests.support.mergeline import AUTHOR, Branches, Files, MakeBranches, run_of
 
 LINES = "".join(f"line {number}\n" for number in range(30))
@@ -370,3 +371,46 @@ async def test_a_batch_is_ours_and_goes_into_a_backup_and_a_bundle(
 
     await removal.remove_project(tmp_path / "state", tmp_path / "demo", line.project_id)
     assert not store.path.exists()
+
+
+def some_changes(chance: random.Random) -> Files:
+    """What an agent may do: edit, add, remove, move, change a mode."""
+    files: dict[str, Content | None] = {}
+    for _ in range(chance.randint(1, 4)):
+        path = chance.choice(
+            ["src/shop.py", "src/cart.py", "many/0", "many/1", "many/2", "README.md", "run.sh"]
+        )
+        match chance.choice(["edit", "edit", "add", "remove", "move", "mode", "folder"]):
+            case "edit":
+                line = f"line {chance.randrange(30)}\n"
+                files[path] = str(BASE[path]).replace(line, f"{chance.randrange(3)}\n")
+            case "add":
+                files[f"many/new{chance.randrange(3)}"] = f"{chance.randrange(2)}\n"
+            case "remove":
+                files[path] = None
+            case "move":
+                files |= {path: None, f"moved/{path.replace('/', '-')}": BASE[path]}
+            case "mode":
+                files[path] = ("100755", str(BASE[path]))
+            case "folder":
+                files |= {f"many/{number}": None for number in range(4)}
+                files |= {f"most/{number}": BASE[f"many/{number}"] for number in range(4)}
+    return files
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_what_git_merges_is_merged_alike(branches: Branches, tmp_path: Path, seed: int) -> None:
+    chance = random.Random(seed)
+    names = [f"branch{number}" for number in range(8)]
+    for name in names:
+        branches.add(name, some_changes(chance))
+    train = await branches.merge(*names)
+    left_out = {clash.run_id for clash in train.clashes}
+    fit = [name for name in names if run_of(name) not in left_out]
+    assert len(fit) > 1 and left_out
+    assert train.tree == branches.plain_merge(tmp_path / "plain", *fit)
+    for clash in train.clashes:
+        at = next(number for number, name in enumerate(names) if run_of(name) == clash.run_id)
+        before = [name for name in names[:at] if name in fit]
+        assert branches.plain_merge(tmp_path / names[at], *before, names[at]) is None
+        assert clash.files

@@ -1,5 +1,6 @@
 """A project's store with commits to merge, made from descriptions of their changes."""
 
+import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,7 +69,8 @@ class Branches:
                     GIT_AUTHOR_EMAIL="a@b.c",
                     **who,
                 )
-            except Exception:
+            except subprocess.CalledProcessError as error:
+                assert b"CONFLICT" in error.stdout, error.stderr
                 return None
         return run_git("rev-parse", "HEAD^{tree}", cwd=folder).decode().strip()
 
