@@ -94,16 +94,22 @@ async def merge(
 
 
 async def _tree(store: Store, onto: str, parts: Sequence[Part]) -> str:
-    """The tree of `onto`. RunError when anything that is to be merged is no commit, or not there."""
+    """The tree of `onto`. RunError when anything that is to be merged is no commit, or not there.
+
+    Git would take a commit whose tree is missing for one that deletes every file.
+    """
     names = [onto, *(part.sha for part in parts)]
-    asked = "".join(f"{name}\n" for name in [*names, f"{onto}^{{tree}}"]).encode()
+    asked = "".join(f"{name}\n{name}^{{tree}}\n" for name in names).encode()
     form = "--batch-check=%(objecttype) %(objectname)"
-    listing = await git("cat-file", form, git_dir=store.path, stdin=asked)
-    *kinds, tree = listing.stdout.decode().splitlines()
-    for name, kind in zip(names, kinds, strict=True):
+    listing = (await git("cat-file", form, git_dir=store.path, stdin=asked)).stdout.decode().splitlines()
+    for name, kind, tree in zip(names, listing[::2], listing[1::2], strict=True):
         if kind != f"commit {name}":
             raise RunError(f"The project's store holds no commit {name[:12]}. Run its task again.")
-    return tree.removeprefix("tree ")
+        if not tree.startswith("tree "):
+            raise RunError(
+                f"The project's store does not hold the files of the commit {name[:12]}. Run its task again."
+            )
+    return listing[1].removeprefix("tree ")
 
 
 async def _new_commits(store: Store, onto: str, parts: Sequence[Part]) -> dict[str, list[str]]:

@@ -197,6 +197,7 @@ class Store:
         The commit needs no name here. GitError when it adds nothing, or either is not there.
         """
         _check_names(sha, base)
+        await self.create()
         with tempfile.TemporaryDirectory(dir=target.parent, prefix=".bundle.") as scratch:
             # A bundle holds what has a name: in a repository of its own, that is HEAD.
             await asyncio.to_thread(_name_head, Path(scratch), self.path, sha)

@@ -1,12 +1,23 @@
 """Merging in the object store, by the real git, judged by what `git merge --no-ff` does in a work tree."""
 
+import asyncio
+import contextlib
+import random
+import shutil
 from pathlib import Path
+from uuid import uuid4
 
+import psutil
 import pytest
 
+from engine.errors import RunError
+from engine.git import removal, transfer
+from engine.git.command import GitError
+from engine.git.commits import identity, message_bytes, write_commit
 from engine.git.merge import Part
-from tests.support.gitserver import run_git
-from tests.support.mergeline import Branches, Files, MakeBranches, run_of
+from tests.support.gitline import WHEN
+from tests.support.gitserver import Content, run_git
+from tests.support.mergeline import AUTHOR, Branches, Files, MakeBranches, run_of
 
 LINES = "".join(f"line {number}\n" for number in range(30))
 BASE = {
@@ -173,3 +184,233 @@ async def test_each_kind_of_conflict_names_its_paths(branches: Branches, kind: s
     assert train.merged[-1].run_id == run_of("third")
     assert branches.plain_merge(tmp_path / "plain", "first", "second") is None
     assert train.tree == branches.plain_merge(tmp_path / "left", "first", "third")
+
+
+async def test_names_that_are_no_text_are_replaced(branches: Branches) -> None:
+    for name, text in (("first", b"a"), ("second", b"b")):
+        run_git("branch", name, branches.base, cwd=branches.line.repo.path)
+        commit = b"commit refs/heads/%s\ncommitter T <t@example.com> 1 +0000\ndata 0\n" % name.encode()
+        change = b'from refs/heads/%s^0\nM 100644 inline "\\377\\376"\ndata 1\n%s\n' % (name.encode(), text)
+        run_git("fast-import", "--quiet", cwd=branches.line.repo.path, stdin=commit + change)
+    [clash] = (await branches.merge("first", "second")).clashes
+    assert clash.files == ("\ufffd\ufffd",)
+
+
+async def test_nothing_of_a_repository_runs(branches: Branches, tmp_path: Path) -> None:
+    """Drivers and filters would be named in a configuration, hooks lie in a folder: the store has neither."""
+    attributes = "* merge=planted filter=planted\n"
+    branches.add("first", {".gitattributes": attributes, "src/shop.py": changed(3, "three")})
+    branches.add("second", {".gitattributes": attributes, "src/shop.py": changed(20, "twenty")})
+    await branches.fetch()
+    marker = tmp_path / "ran"
+    where = branches.line.mirror.path
+    run_git("config", "merge.planted.driver", f"touch {marker}", cwd=where)
+    run_git("config", "filter.planted.smudge", f"touch {marker}", cwd=where)
+    first = await branches.merge("first", "second")
+    hook = branches.line.store.path / "hooks" / "post-merge"
+    hook.parent.mkdir()
+    for name in ("post-merge", "pre-merge-commit", "reference-transaction", "commit-msg"):
+        hook.with_name(name).write_text(f"#!/bin/sh\ntouch {marker}\n")
+        hook.with_name(name).chmod(0o755)
+    assert await branches.merge("first", "second") == first
+    assert first.clashes == ()
+    assert not marker.exists()
+
+
+async def test_what_cannot_be_merged_is_an_error_and_not_a_wait(branches: Branches) -> None:
+    branches.add("first", {"a": "a\n"})
+    branches.line.repo.commit({"other": "history\n"}, branch="orphan")
+    with pytest.raises(RunError, match="unrelated histories"):
+        await branches.merge("first", "orphan")
+    blob = run_git("rev-parse", f"{branches.base}:README.md", cwd=branches.line.repo.path).decode().strip()
+    for sha in ("1" * 40, blob, "2" * 64):
+        with pytest.raises(RunError, match=f"holds no commit {sha[:12]}"):
+            await branches.merge_parts([branches.part("first"), branches.part("x", sha)])
+    for sha in ("main", "--all", "1" * 40 + "\n" + branches.base, ""):
+        with pytest.raises(RunError, match="something else than a commit's hash"):
+            await branches.merge_parts([branches.part("x", sha)])
+
+
+async def test_a_missing_object_is_an_error(branches: Branches) -> None:
+    base = branches.base
+    store = branches.line.store
+    await branches.fetch()
+    await store.create()
+    by = identity(AUTHOR, WHEN)
+    hollow = write_commit(store.path / "objects", "3" * 40, [base], "No tree", by)
+    with pytest.raises(RunError, match=f"does not hold the files of the commit {hollow[:12]}"):
+        await branches.merge_parts([branches.part("x", hollow)])  # git itself takes it for one without files
+    tree = run_git("rev-parse", "main^{tree}", cwd=branches.line.repo.path).decode().strip()
+    rootless = write_commit(store.path / "objects", tree, ["4" * 40], "No parent", by)
+    with pytest.raises(RunError, match="could not be merged"):
+        await branches.merge_parts([branches.part("x", rootless)])
+
+
+def git_of(branches: Branches) -> list[psutil.Process]:
+    """Processes that work in the store now."""
+    there = str(branches.line.store.path)
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if process.environ().get("GIT_DIR") == there and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+    return found
+
+
+async def test_no_process_is_left_behind(
+    branches: Branches, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    branches.add("first", {"a": "a\n"})
+    await branches.merge("first")
+    assert git_of(branches) == []
+    script = tmp_path / "bin" / "git"
+    script.parent.mkdir()
+    begun = tmp_path / "begun"
+    real = shutil.which("git")
+    script.write_text(
+        f'#!/bin/sh\ncase "$*" in *merge-tree*) touch {begun}; sleep 60 & wait;; esac\nexec {real} "$@"\n'
+    )
+    script.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{script.parent}:/usr/bin:/bin")
+    part = branches.part("first")
+
+    merging = asyncio.create_task(branches.merge_parts([part]))
+    while not begun.exists():
+        await asyncio.sleep(0.01)
+    assert git_of(branches) != []
+    merging.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await merging
+    assert git_of(branches) == []
+
+    monkeypatch.setattr("engine.git.merge.SECONDS", 0.3)
+    with pytest.raises(RunError, match="did not finish") as caught:
+        await branches.merge_parts([part])
+    assert caught.value.kind == "timeout"
+    assert git_of(branches) == []
+
+
+@pytest.mark.parametrize("hashes", ["sha1", "sha256"])
+@pytest.mark.parametrize(
+    "author",
+    [
+        AUTHOR,
+        ("  Söphie <s>\n", "a b@c\x01"),
+        (".,\\\"'", "<>"),
+        ("\ud800x", "\\x\\"),
+        ("n" * 300, "e" * 300),
+    ],
+)
+async def test_a_commit_is_the_one_that_git_would_write(
+    tmp_path: Path, hashes: str, author: tuple[str, str]
+) -> None:
+    repository = tmp_path / "repository"
+    run_git("init", "--quiet", "--bare", f"--object-format={hashes}", str(repository))
+    tree = run_git("hash-object", "-w", "-t", "tree", "--stdin", cwd=repository).decode().strip()
+    by = identity(author, WHEN)
+    who = {name: value.encode() for name, value in by.environment.items()}
+    message = "Subject\n\nBödy \ud800 without an end\0"
+    first = write_commit(repository / "objects", tree, [], message, by)
+    for parents in ([], [first]):
+        options = [option for parent in parents for option in ("-p", parent)]
+        made = run_git(
+            "commit-tree", tree, *options, "-F", "-", cwd=repository, stdin=message_bytes(message), **who
+        )
+        assert write_commit(repository / "objects", tree, parents, message, by) == made.decode().strip()
+    assert run_git("fsck", "--strict", "--no-dangling", first, cwd=repository) == b""
+
+
+async def test_repositories_of_the_longer_hash_are_merged(branches: Branches, tmp_path: Path) -> None:
+    store = branches.line.store
+    await branches.fetch()
+    await store.create()
+    shutil.rmtree(store.path)
+    run_git("init", "--quiet", "--bare", "--object-format=sha256", str(store.path))
+    commit = "commit refs/heads/{0}\ncommitter T <t@example.com> 1 +0000\ndata 0\n{1}"
+    commit += "M 100644 inline {0}\ndata 1\nx\n"
+    stream = commit.format("main", "") + commit.format("a", "from refs/heads/main\n")
+    stream += commit.format("b", "from refs/heads/main\n")
+    run_git("fast-import", "--quiet", cwd=store.path, stdin=stream.encode())
+    main, a, b = (run_git("rev-parse", name, cwd=store.path).decode().strip() for name in ("main", "a", "b"))
+    train = await branches.merge_parts([branches.part("a", a), branches.part("b", b)], onto=main)
+    assert len(train.head) == 64
+    assert parents(branches, train.head) == [train.merged[0].sha, b]
+    assert run_git("ls-tree", "--name-only", train.head, cwd=store.path) == b"a\nb\nmain\n"
+    assert run_git("fsck", "--strict", "--no-dangling", train.head, cwd=store.path) == b""
+
+
+async def test_a_batch_is_ours_and_goes_into_a_backup_and_a_bundle(
+    branches: Branches, tmp_path: Path
+) -> None:
+    branches.add("first", {"src/shop.py": changed(3, "three")})
+    branches.add("second", {"src/shop.py": changed(20, "twenty")})
+    train = await branches.merge("first", "second")
+    line, store = branches.line, branches.line.store
+    assert not await store.is_ours(train.head)
+    await store.keep_batch(uuid4(), train.head)
+    assert await store.is_ours(train.head)
+    assert not await store.is_ours(train.merged[0].sha)
+
+    for sha in (train.head, train.merged[0].sha):
+        bundle = tmp_path / f"{sha}.bundle"
+        await store.bundle_commit(sha, branches.base, bundle)
+        clone = tmp_path / sha
+        run_git("clone", "--quiet", "--single-branch", "--branch", "main", str(line.repo.path), str(clone))
+        run_git("fetch", "--quiet", str(bundle), "HEAD", cwd=clone)
+        assert run_git("rev-parse", "FETCH_HEAD", cwd=clone).decode().strip() == sha
+        run_git("fsck", "--strict", cwd=clone)
+    with pytest.raises(GitError, match="empty bundle"):
+        await store.bundle_commit(train.head, train.head, tmp_path / "empty.bundle")
+    assert not any(path.name.startswith(".bundle") for path in tmp_path.iterdir())  # noqa: ASYNC240
+
+    content, refs = await transfer.pack(store.path, tmp_path)
+    copy = tmp_path / "state" / "mirrors" / "copy.git"
+    await transfer.unpack(copy, content, refs, borrow=line.mirror.path / "objects", fsck=True)
+    assert train.head.encode() in run_git("for-each-ref", cwd=copy)
+    run_git("fsck", "--strict", "--connectivity-only", cwd=copy)
+
+    await removal.remove_project(tmp_path / "state", tmp_path / "demo", line.project_id)
+    assert not store.path.exists()
+
+
+def some_changes(chance: random.Random) -> Files:
+    """What an agent may do: edit, add, remove, move, change a mode."""
+    files: dict[str, Content | None] = {}
+    for _ in range(chance.randint(1, 4)):
+        path = chance.choice(
+            ["src/shop.py", "src/cart.py", "many/0", "many/1", "many/2", "README.md", "run.sh"]
+        )
+        match chance.choice(["edit", "edit", "add", "remove", "move", "mode", "folder"]):
+            case "edit":
+                line = f"line {chance.randrange(30)}\n"
+                files[path] = str(BASE[path]).replace(line, f"{chance.randrange(3)}\n")
+            case "add":
+                files[f"many/new{chance.randrange(3)}"] = f"{chance.randrange(2)}\n"
+            case "remove":
+                files[path] = None
+            case "move":
+                files |= {path: None, f"moved/{path.replace('/', '-')}": BASE[path]}
+            case "mode":
+                files[path] = ("100755", str(BASE[path]))
+            case "folder":
+                files |= {f"many/{number}": None for number in range(4)}
+                files |= {f"most/{number}": BASE[f"many/{number}"] for number in range(4)}
+    return files
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_what_git_merges_is_merged_alike(branches: Branches, tmp_path: Path, seed: int) -> None:
+    chance = random.Random(seed)
+    names = [f"branch{number}" for number in range(8)]
+    for name in names:
+        branches.add(name, some_changes(chance))
+    train = await branches.merge(*names)
+    left_out = {clash.run_id for clash in train.clashes}
+    fit = [name for name in names if run_of(name) not in left_out]
+    assert len(fit) > 1 and left_out
+    assert train.tree == branches.plain_merge(tmp_path / "plain", *fit)
+    for clash in train.clashes:
+        at = next(number for number, name in enumerate(names) if run_of(name) == clash.run_id)
+        before = [name for name in names[:at] if name in fit]
+        assert branches.plain_merge(tmp_path / names[at], *before, names[at]) is None
+        assert clash.files

@@ -1,5 +1,6 @@
 """A project's store with commits to merge, made from descriptions of their changes."""
 
+import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,7 +37,8 @@ class Branches:
         await self.line.mirror.refresh(self.line.remote, CREDENTIAL, "main")
 
     def part(self, name: str, sha: str | None = None) -> Part:
-        return Part(run_of(name), sha or self.line.repo.branches()[name], f"Merge {name}\n\nAs asked.\n")
+        at = self.line.repo.branches()[name] if sha is None else sha
+        return Part(run_of(name), at, f"Merge {name}\n\nAs asked.\n")
 
     async def merge(self, *names: str, onto: str | None = None, stop_at_clash: bool = False) -> Train:
         await self.fetch()
@@ -67,7 +69,8 @@ class Branches:
                     GIT_AUTHOR_EMAIL="a@b.c",
                     **who,
                 )
-            except Exception:
+            except subprocess.CalledProcessError as error:
+                assert b"CONFLICT" in error.stdout, error.stderr
                 return None
         return run_git("rev-parse", "HEAD^{tree}", cwd=folder).decode().strip()
 

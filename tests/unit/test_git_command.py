@@ -3,12 +3,13 @@
 import asyncio
 import time
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
 from engine.errors import RunError
 from engine.git import command
-from engine.git.command import GitError, git
+from engine.git.command import GitError, converse, git
 
 
 @pytest.fixture
@@ -90,3 +91,45 @@ async def test_many_at_once_do_not_starve_the_rest(stand_in: Path) -> None:
     assert time.monotonic() - began < 0.5
     await asyncio.gather(*slow)
     assert command._POOL._max_workers >= len(slow)
+
+
+def ask(to: BinaryIO, answers: BinaryIO) -> bytes:
+    to.write(b"a question\n")
+    to.flush()
+    if not (answer := answers.readline()):
+        raise EOFError
+    return answer
+
+
+async def test_a_conversation_ends_when_it_has_its_answer(stand_in: Path) -> None:
+    write(stand_in, "read -r line; echo got $line; exec sleep 60")
+    assert await converse("merge-tree", talk=ask, timeout=10) == b"got a question\n"
+
+
+async def test_a_conversation_that_git_breaks_off_says_why(stand_in: Path) -> None:
+    write(stand_in, "read -r line; echo 'fatal: no' >&2; exit 128")
+    with pytest.raises(GitError, match="ended with 128: fatal: no"):
+        await converse("merge-tree", talk=ask)
+    write(stand_in, "exec <&-; echo 'fatal: No space left on device' >&2; exit 128")
+    with pytest.raises(RunError, match="disk is full"):
+        await converse("merge-tree", talk=ask)
+
+
+async def test_a_conversation_in_which_git_falls_silent_is_ended(stand_in: Path, tmp_path: Path) -> None:
+    write(stand_in, f"(sleep 1; touch {tmp_path}/survived) & sleep 30")
+    with pytest.raises(RunError, match=r"within 0\.3 seconds"):
+        await converse("merge-tree", talk=ask, timeout=0.3)
+    await asyncio.sleep(1)
+    assert not (tmp_path / "survived").exists()
+
+
+async def test_what_goes_wrong_in_talking_is_raised_and_ends_git(stand_in: Path, tmp_path: Path) -> None:
+    def stop(to: BinaryIO, answers: BinaryIO) -> None:
+        assert answers.readline() == b"begun\n"
+        raise RunError("Too much.", "limit")
+
+    write(stand_in, f"echo begun; (sleep 1; touch {tmp_path}/survived) & sleep 30")
+    with pytest.raises(RunError, match="Too much"):
+        await converse("merge-tree", talk=stop)
+    await asyncio.sleep(1)
+    assert not (tmp_path / "survived").exists()
