@@ -1,6 +1,7 @@
 """A project's checks on a commit, in a real box of each kind: what they come to, whatever they do."""
 
 import asyncio
+import subprocess
 from collections.abc import AsyncIterator
 from uuid import uuid4
 
@@ -160,10 +161,13 @@ async def test_while_all_is_being_stopped_a_lost_box_is_not_told(bench: Bench) -
 
 
 async def test_processes_without_end_stay_within_their_box(docker_bench: Bench) -> None:
-    bomb = "(while :; do sleep 7306 & done); echo went on"
+    fork = "os.fork() or time.sleep(7306)"
+    forks = f"while 1:\n  try: {fork}\n  except OSError: time.sleep(.01)"
+    bomb = f"(exec python3 -c 'import os, time\n{forks}') & sleep 1; echo went on"
     done = await docker_bench.tried(docker_bench.base, bomb, "echo no room for this")
     assert (done.passed, done.command) == (False, "echo no room for this")
-    print(done)
+    assert done.exit_code is None
+    assert "could not be run to its end" in done.output
     assert await docker_bench.sandbox.clear_trials(under_way=True) == []
 
 
@@ -184,6 +188,21 @@ async def test_without_its_engine_nothing_is_tried(
     with pytest.raises(RunError, match="does not answer") as caught:
         await away.tried(away.base, "true")
     assert caught.value.kind == "sandbox"
+
+
+async def test_without_bubblewrap_what_was_left_running_ends_too(process_bench: Bench) -> None:
+    bare = ProcessSandbox(process_bench.settings)
+    bare.__dict__["_bwrap"] = bare.__dict__["_unsafe"] = None
+    bench = Bench(process_bench.settings, bare)
+    await bench.refresh()
+    sha = await bench.commit(NEW)
+    done = await bench.tried(sha, "setsid sleep 7307 & pgrep -xc -f 'sleep 7307'; pwd; git rev-parse HEAD")
+    assert done.passed
+    count, where, head = done.output.splitlines()
+    assert (count, head) == ("1", sha)
+    assert where.startswith(str(bench.settings.openlinear_home / "trials"))
+    left = await asyncio.to_thread(subprocess.run, ["pgrep", "-xf", "sleep 7307"], capture_output=True)
+    assert left.returncode == 1
 
 
 def test_output_reads_as_a_terminal_shows_it() -> None:
