@@ -95,7 +95,7 @@ async def try_commit(
     seconds = here.settings.check_minutes * 60 + LAYING_OUT_SECONDS
     try:
         await work.mirror.share(here.sandbox.shared_objects(user_id) / str(project_id))
-        async with here.sandbox.trial(user_id, trial_id, seconds=seconds) as box:
+        async with here.sandbox.trial(user_id, trial_id, project_id=project_id, seconds=seconds) as box:
             await report("Laying out the merged files for the checks")
             where = await _lay_out(here, box, work)
             return await _run_all(here, box, where, commands, report)

@@ -30,12 +30,14 @@ class Trials:
         self._settings = settings
         self._daemon = daemon
 
-    def box(self, user_id: UUID, trial_id: UUID, seconds: float) -> AbstractAsyncContextManager[Box]:
-        return passing(lambda: self._make(user_id, trial_id, seconds), self._remove)
+    def box(
+        self, user_id: UUID, trial_id: UUID, project_id: UUID, seconds: float
+    ) -> AbstractAsyncContextManager[Box]:
+        return passing(lambda: self._make(user_id, trial_id, project_id, seconds), self._remove)
 
-    async def _make(self, user_id: UUID, trial_id: UUID, seconds: float) -> Box:
+    async def _make(self, user_id: UUID, trial_id: UUID, project_id: UUID, seconds: float) -> Box:
         try:
-            container = await self._created(user_id, trial_id, seconds)
+            container = await self._created(user_id, trial_id, project_id, seconds)
             try:
                 await self._daemon.call(container.start)
             except BaseException:
@@ -45,14 +47,20 @@ class Trials:
             raise refusal("start a container for the checks", error) from error
         return Box(user_id, "", "", spec.HOME / "repos", spec.HOME / "objects", str(container.id))
 
-    async def _created(self, user_id: UUID, trial_id: UUID, seconds: float) -> Any:
+    async def _created(self, user_id: UUID, trial_id: UUID, project_id: UUID, seconds: float) -> Any:
         """A new container, in the place of one that has its name."""
         image_id = await image.current_id(self._settings, self._daemon)
         network_id = await workers_network(self._settings, self._daemon)
         wanted = spec.trial_spec(
-            self._settings, user_id, image_id, network_id, trial_id=trial_id, seconds=seconds
+            self._settings,
+            user_id,
+            image_id,
+            network_id,
+            trial_id=trial_id,
+            project_id=project_id,
+            seconds=seconds,
         )
-        objects = spec.shared_objects(self._settings, user_id)
+        objects = spec.shared_objects(self._settings, user_id) / str(project_id)
         await asyncio.to_thread(objects.mkdir, parents=True, exist_ok=True)
         client = await self._daemon.client()
         for attempt in range(_TRIES):

@@ -91,11 +91,12 @@ async def test_over_its_time_a_check_is_stopped_and_says_so(bench: Bench) -> Non
 
 
 async def test_a_check_reaches_nothing_of_anybodys(bench: Bench) -> None:
-    foreign = bench.sandbox.shared_objects(uuid4())
-    await asyncio.to_thread((foreign / "foreign").mkdir, parents=True)
+    foreign, own = bench.sandbox.shared_objects(uuid4()), bench.sandbox.shared_objects(bench.user_id)
+    for path in (foreign / "foreign", own / "of-another-project"):
+        await asyncio.to_thread(path.mkdir, parents=True)
     (bench.settings.openlinear_home / "secret").write_text("a secret of the host")
     command = f"""
-        touch /usr/x /etc/x $OBJECTS/x
+        touch /usr/x /etc/x; for one in $OBJECTS/*; do touch $one/x; done
         ls -A ~/.local/share/opencode ~/.config/opencode ~/repos {foreign} {foreign.parent.parent}
         cat {bench.settings.openlinear_home}/secret
         ls -l /var/run/docker.sock
@@ -103,7 +104,15 @@ async def test_a_check_reaches_nothing_of_anybodys(bench: Bench) -> None:
     done = await bench.tried(bench.base, command.replace("$OBJECTS", str(objects(bench))))
     assert done.exit_code == 1
     assert done.output.count("Read-only file system") + done.output.count("Permission denied") >= 3
-    for hidden in ("foreign\n", "secret of", "auth.json", "openlinear.json", "PASSWORD", "srw"):
+    for hidden in (
+        "foreign\n",
+        "another-project",
+        "secret of",
+        "auth.json",
+        "openlinear.json",
+        "PASSWORD",
+        "srw",
+    ):
         assert hidden not in done.output, hidden
     assert str(bench.project_id) in done.output
     assert done.output.endswith("10001")
