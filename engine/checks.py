@@ -95,7 +95,7 @@ async def try_commit(
     seconds = here.settings.check_minutes * 60 + LAYING_OUT_SECONDS
     try:
         await work.mirror.share(here.sandbox.shared_objects(user_id) / str(project_id))
-        async with here.sandbox.trial(user_id, trial_id, seconds=seconds) as box:
+        async with here.sandbox.trial(user_id, trial_id, project_id=project_id, seconds=seconds) as box:
             await report("Laying out the merged files for the checks")
             where = await _lay_out(here, box, work)
             return await _run_all(here, box, where, commands, report)
@@ -157,7 +157,7 @@ async def _run(
         if cause is None and first and error.kind not in ("timeout", "limit"):
             raise
         # The box is well, and yet: the runner was stopped, or earlier commands have left no room in there.
-        return _Said(None, b"", (cause or error).reason)
+        return _Said(None, b"", cause.reason if cause else _not_run(error.reason))
     if done.exit_code == 0:
         return _Said(0, done.stdout)
     cause = await here.sandbox.cause_of_death(box.user_id, box.trial)
@@ -165,6 +165,8 @@ async def _run(
         raise cause
     if done.stderr.startswith(b"timeout"):
         return _Said(None, done.stdout, _too_long(here.settings.check_minutes))
+    if done.stderr and cause is None:  # the runner's own
+        return _Said(None, done.stdout, _not_run(done.stderr.decode(errors="replace")))
     return _Said(done.exit_code, done.stdout, cause.reason if cause else _why(here, done))
 
 
@@ -173,6 +175,11 @@ def _too_long(minutes: float) -> str:
         f"The checks did not end within {minutes:g} minutes and were stopped. Have them do less, or raise "
         "CHECK_MINUTES."
     )
+
+
+def _not_run(said: str) -> str:
+    last = (plain(said).splitlines() or ["no reason was given"])[-1]
+    return f"The command could not be run to its end ({last}). Have the checks leave nothing running."
 
 
 def _why(here: World, done: Finished) -> str:

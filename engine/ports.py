@@ -90,10 +90,12 @@ class Sandbox(Protocol):
         `stdin` is given to it whole, then closed. It outlives the engine's process.
         """
 
-    def trial(self, user_id: UUID, trial_id: UUID, *, seconds: float) -> AbstractAsyncContextManager[Box]:
+    def trial(
+        self, user_id: UUID, trial_id: UUID, *, project_id: UUID, seconds: float
+    ) -> AbstractAsyncContextManager[Box]:
         """A fresh, empty box to try a project's work in, gone with all that is in it when it is left.
 
-        As bounded as the user's own, and with nothing of theirs but the objects they may borrow: no agent
+        As bounded as the user's own, and with nothing of theirs but the objects of this project: no agent
         server, no keys, no workspaces. `exec` works on it. One of the same id that a killed worker left
         is replaced; one that nobody replaces is a left-over after `seconds`.
         """

@@ -45,7 +45,8 @@ class Cell:
     user_id: UUID
     bwrap: str | None
     trial: str = ""
-    """The name of a trial's folder, where this is not the user's own cell: without an agent server."""
+    """The name of a trial's folder (see `process_trial`), where this is not the user's own cell: without an
+    agent server, and with the objects of the trial's project alone."""
 
     @property
     def folder(self) -> Path:
@@ -60,6 +61,11 @@ class Cell:
     @property
     def shared(self) -> Path:
         return self.settings.repos.absolute() / "users" / str(self.user_id) / "objects"
+
+    @property
+    def _lent(self) -> str:
+        """Which part of the shared objects is seen: in a user's own cell, all."""
+        return self.trial.split(".")[1] if self.trial else ""
 
     @property
     def home(self) -> PurePosixPath:
@@ -90,7 +96,7 @@ class Cell:
         a link planted there would lead the engine, which may be root, to any place.
         """
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self.shared.mkdir(parents=True, exist_ok=True)
+        (self.shared / self._lent).mkdir(parents=True, exist_ok=True)
         for path in (self.host_home, self.folder / "tmp"):
             path.mkdir(exist_ok=True, mode=0o700)
             if self.drops_root:
@@ -146,7 +152,8 @@ class Cell:
             # Named, or it is made for its owner alone.
             *("--dir", str(_INSIDE_HOME.parent)),
             *("--bind", str(self.host_home), str(_INSIDE_HOME)),
-            *("--ro-bind", str(self.shared), str(_INSIDE_OBJECTS)),
+            *("--dir", str(_INSIDE_OBJECTS)),
+            *("--ro-bind", str(self.shared / self._lent), str(_INSIDE_OBJECTS / self._lent)),
         ]
 
     def _server_environment(self) -> dict[str, str]:

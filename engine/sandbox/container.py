@@ -98,9 +98,10 @@ def trial_spec(
     network_id: str,
     *,
     trial_id: UUID,
+    project_id: UUID,
     seconds: float,
 ) -> dict[str, Any]:
-    """The same for a trial: as bounded and as closed, and with no volume of the user's.
+    """The same for a trial: as bounded and as closed, with no volume of the user's and one project's objects.
 
     Its home is a volume without a name, which Docker removes with it. The first process cannot be killed from
     inside, and ignores the ends of its children: so nobody has to collect those of orphans.
@@ -117,7 +118,7 @@ def trial_spec(
         "auto_remove": True,
         "mounts": [
             Mount(str(HOME), None, type="volume"),
-            _objects(str(shared_objects(settings, user_id))),
+            _objects(str(shared_objects(settings, user_id) / str(project_id)), str(project_id)),
         ],
         "log_config": LogConfig(type="none"),
         "labels": {
@@ -151,5 +152,5 @@ def _hardening(settings: EngineSettings) -> dict[str, Any]:
     }
 
 
-def _objects(source: str) -> Mount:
-    return Mount(str(HOME / "objects"), source, type="bind", read_only=True)
+def _objects(source: str, below: str = "") -> Mount:
+    return Mount(str(HOME / "objects" / below), source, type="bind", read_only=True)

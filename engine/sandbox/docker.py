@@ -210,8 +210,10 @@ class DockerSandbox:
 
     # -- trials ---------------------------------------------------------------------------------
 
-    def trial(self, user_id: UUID, trial_id: UUID, *, seconds: float) -> AbstractAsyncContextManager[Box]:
-        return self._trials.box(user_id, trial_id, seconds)
+    def trial(
+        self, user_id: UUID, trial_id: UUID, *, project_id: UUID, seconds: float
+    ) -> AbstractAsyncContextManager[Box]:
+        return self._trials.box(user_id, trial_id, project_id, seconds)
 
     async def clear_trials(self, *, under_way: bool = False) -> list[UUID]:
         return await self._trials.clear(under_way=under_way)

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import json
 import struct
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -81,14 +81,14 @@ async def run(
     argv: Sequence[str],
     output: Output,
     *,
-    cwd: str,
-    env: dict[str, str],
-    stdin: bytes,
+    cwd: str = "/",
+    env: Mapping[str, str] | None = None,
+    stdin: bytes = b"",
 ) -> int:
     """Run a command to its end and return its exit code. APIError when the container is not there."""
     api: Any = (await daemon.client()).api
     created = await daemon.call(
-        api.exec_create, container, list(argv), stdin=True, environment=env, workdir=cwd
+        api.exec_create, container, list(argv), stdin=True, environment=dict(env or {}), workdir=cwd
     )
     try:
         wire = await _Wire.start(daemon.socket_path, api.api_version, created["Id"])
@@ -121,7 +121,5 @@ async def reap(daemon: Daemon, container: str, marker: str, folder: str = "") ->
             container,
             ["python3", "-I", "-", marker, folder],
             Output(None, 1 << 16),
-            cwd="/",
-            env={},
             stdin=_REAPER,
         )

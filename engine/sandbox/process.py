@@ -203,11 +203,13 @@ class ProcessSandbox:
 
     # -- trials ---------------------------------------------------------------------------------
 
-    def trial(self, user_id: UUID, trial_id: UUID, *, seconds: float) -> AbstractAsyncContextManager[Box]:
+    def trial(
+        self, user_id: UUID, trial_id: UUID, *, project_id: UUID, seconds: float
+    ) -> AbstractAsyncContextManager[Box]:
         async def make() -> Box:
             if refusal := self._unsafe or self._shared(self._cell(user_id)):
                 raise RunError(refusal, "sandbox")
-            cell = self._cell(user_id, process_trial.name(trial_id, seconds))
+            cell = self._cell(user_id, process_trial.name(trial_id, project_id, seconds))
             await asyncio.to_thread(process_trial.make, cell, trial_id)
             self._kills[cell.trial] = _memory_kills()
             return Box(user_id, "", "", cell.repos, cell.objects, cell.trial)

@@ -1,4 +1,4 @@
-"""Folders of trials: a cell for each, whose name tells which trial it is of and when its time is up."""
+"""Folders of trials: a cell for each, whose name tells its trial, its project and when its time is up."""
 
 import subprocess
 import time
@@ -16,9 +16,9 @@ _OPEN = "open"
 _REMOVE = 'chmod -R u+rwX -- "$1" 2>/dev/null; rm -rf -- "$1"'
 
 
-def name(trial_id: UUID, seconds: float) -> str:
+def name(trial_id: UUID, project_id: UUID, seconds: float) -> str:
     """Another each time: whoever made an earlier one removes that alone."""
-    return f"{trial_id}.{time.time() + seconds:.0f}.{uuid4().hex[:8]}"
+    return f"{trial_id}.{project_id}.{time.time() + seconds:.0f}.{uuid4().hex[:8]}"
 
 
 def make(cell: Cell, trial_id: UUID) -> None:
@@ -43,7 +43,7 @@ def clear(settings: EngineSettings, *, under_way: bool) -> list[UUID]:
     """Remove those whose time is up, or all; the trials that they were of."""
     trials, cleared = settings.openlinear_home.absolute() / "trials", []
     for one in names_in(trials):
-        trial_id, until, _ = one.split(".")
+        trial_id, _, until, _ = one.split(".")
         if under_way or float(until) < time.time():
             _remove(trials / one)
             cleared.append(UUID(trial_id))

@@ -1,6 +1,7 @@
 """A project's checks on a commit, in a real box of each kind: what they come to, whatever they do."""
 
 import asyncio
+import subprocess
 from collections.abc import AsyncIterator
 from uuid import uuid4
 
@@ -90,11 +91,12 @@ async def test_over_its_time_a_check_is_stopped_and_says_so(bench: Bench) -> Non
 
 
 async def test_a_check_reaches_nothing_of_anybodys(bench: Bench) -> None:
-    foreign = bench.sandbox.shared_objects(uuid4())
-    await asyncio.to_thread((foreign / "foreign").mkdir, parents=True)
+    foreign, own = bench.sandbox.shared_objects(uuid4()), bench.sandbox.shared_objects(bench.user_id)
+    for path in (foreign / "foreign", own / "of-another-project"):
+        await asyncio.to_thread(path.mkdir, parents=True)
     (bench.settings.openlinear_home / "secret").write_text("a secret of the host")
     command = f"""
-        touch /usr/x /etc/x $OBJECTS/x
+        touch /usr/x /etc/x; for one in $OBJECTS/*; do touch $one/x; done
         ls -A ~/.local/share/opencode ~/.config/opencode ~/repos {foreign} {foreign.parent.parent}
         cat {bench.settings.openlinear_home}/secret
         ls -l /var/run/docker.sock
@@ -102,7 +104,15 @@ async def test_a_check_reaches_nothing_of_anybodys(bench: Bench) -> None:
     done = await bench.tried(bench.base, command.replace("$OBJECTS", str(objects(bench))))
     assert done.exit_code == 1
     assert done.output.count("Read-only file system") + done.output.count("Permission denied") >= 3
-    for hidden in ("foreign\n", "secret of", "auth.json", "openlinear.json", "PASSWORD", "srw"):
+    for hidden in (
+        "foreign\n",
+        "another-project",
+        "secret of",
+        "auth.json",
+        "openlinear.json",
+        "PASSWORD",
+        "srw",
+    ):
         assert hidden not in done.output, hidden
     assert str(bench.project_id) in done.output
     assert done.output.endswith("10001")
@@ -114,7 +124,7 @@ def objects(bench: Bench) -> str:
 
 async def test_what_a_check_prints_and_leaves_running_is_bounded(bench: Bench) -> None:
     leaves = "(sleep 7302 & while :; do echo on and on; sleep 0.1; done) & echo went on"
-    floods = r"yes endless | head -c 200000000; printf '\0\033[1mred\033[0m 10%%\r99%%\r\n'"
+    floods = r"yes endless | head -c 50000000; printf '\0\033[1mred\033[0m 10%%\r99%%\r\n'"
     done = await bench.tried(bench.base, leaves, floods)
     assert done.passed
     assert done.output.endswith("endless\n99%")
@@ -160,10 +170,13 @@ async def test_while_all_is_being_stopped_a_lost_box_is_not_told(bench: Bench) -
 
 
 async def test_processes_without_end_stay_within_their_box(docker_bench: Bench) -> None:
-    bomb = "(while :; do sleep 7306 & done); echo went on"
+    fork = "os.fork() or time.sleep(7306)"
+    forks = f"while 1:\n  try: {fork}\n  except OSError: time.sleep(.01)"
+    bomb = f"(exec python3 -c 'import os, time\n{forks}') & sleep 1; echo went on"
     done = await docker_bench.tried(docker_bench.base, bomb, "echo no room for this")
     assert (done.passed, done.command) == (False, "echo no room for this")
-    print(done)
+    assert done.exit_code is None
+    assert "could not be run to its end" in done.output
     assert await docker_bench.sandbox.clear_trials(under_way=True) == []
 
 
@@ -184,6 +197,21 @@ async def test_without_its_engine_nothing_is_tried(
     with pytest.raises(RunError, match="does not answer") as caught:
         await away.tried(away.base, "true")
     assert caught.value.kind == "sandbox"
+
+
+async def test_without_bubblewrap_what_was_left_running_ends_too(process_bench: Bench) -> None:
+    bare = ProcessSandbox(process_bench.settings)
+    bare.__dict__["_bwrap"] = bare.__dict__["_unsafe"] = None
+    bench = Bench(process_bench.settings, bare)
+    await bench.refresh()
+    sha = await bench.commit(NEW)
+    done = await bench.tried(sha, "setsid sleep 7307 & pgrep -xc -f 'sleep 7307'; pwd; git rev-parse HEAD")
+    assert done.passed
+    count, where, head = done.output.splitlines()
+    assert (count, head) == ("1", sha)
+    assert where.startswith(str(bench.settings.openlinear_home / "trials"))
+    left = await asyncio.to_thread(subprocess.run, ["pgrep", "-xf", "sleep 7307"], capture_output=True)
+    assert left.returncode == 1
 
 
 def test_output_reads_as_a_terminal_shows_it() -> None:

@@ -239,12 +239,12 @@ async def test_unfinished_folders_of_kept_work_go(house: House) -> None:
 async def test_temporary_files_of_yesterday_go(house: House) -> None:
     home = house.settings.openlinear_home
     old, fresh = plant(home / "opencode" / ".install-a"), plant(home / "opencode" / ".install-b")
-    file = home / ".sandbox.123"
+    file, bundle = home / ".sandbox.123", plant(home / "checks" / "tmp123")
     file.touch()
-    for path in (old, file):
+    for path in (old, file, bundle):
         os.utime(path, (0, 0))
-    assert [kind for kind, _, _ in await swept(house)] == ["temporary", "temporary"]
-    assert [path.exists() for path in (old, file, fresh)] == [False, False, True]
+    assert [kind for kind, _, _ in await swept(house)] == ["temporary"] * 3
+    assert [path.exists() for path in (old, file, bundle, fresh)] == [False, False, False, True]
 
 
 async def keep_one(house: House, **columns: object) -> UUID:

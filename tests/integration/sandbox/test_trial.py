@@ -23,6 +23,7 @@ from engine.world import World
 from tests.support.needs import require
 
 SECONDS = 600.0
+PROJECT = uuid4()
 
 
 @pytest.fixture
@@ -39,10 +40,10 @@ def sandbox(request: pytest.FixtureRequest) -> Sandbox:
 
 async def test_one_of_the_same_id_is_replaced_and_its_maker_removes_no_other(sandbox: Sandbox) -> None:
     user_id, trial_id = uuid4(), uuid4()
-    left = sandbox.trial(user_id, trial_id, seconds=SECONDS)
+    left = sandbox.trial(user_id, trial_id, project_id=PROJECT, seconds=SECONDS)
     first = await left.__aenter__()
     await sandbox.exec(first, ["sh", "-c", "echo left > ~/left"])
-    async with sandbox.trial(user_id, trial_id, seconds=SECONDS) as second:
+    async with sandbox.trial(user_id, trial_id, project_id=PROJECT, seconds=SECONDS) as second:
         assert (await sandbox.exec(second, ["sh", "-c", "ls ~/left || echo none"])).stdout == b"none\n"
         cause = await sandbox.cause_of_death(user_id, first.trial)
         assert cause is not None and cause.kind == "sandbox"
@@ -54,10 +55,10 @@ async def test_one_of_the_same_id_is_replaced_and_its_maker_removes_no_other(san
 
 async def test_a_cancellation_waits_for_what_is_being_made(sandbox: Sandbox) -> None:
     async def stay() -> None:
-        async with sandbox.trial(uuid4(), uuid4(), seconds=SECONDS):
+        async with sandbox.trial(uuid4(), uuid4(), project_id=PROJECT, seconds=SECONDS):
             await asyncio.Event().wait()
 
-    for number in range(4):
+    for number in range(3):
         begun = asyncio.create_task(stay())
         await asyncio.sleep(0.03 * number)
         begun.cancel()
@@ -75,7 +76,7 @@ async def test_a_box_is_as_closed_as_a_users_and_holds_nothing_of_theirs(
     docker_sandbox: DockerSandbox, docker_settings: EngineSettings
 ) -> None:
     user_id, client = uuid4(), docker.from_env()
-    async with docker_sandbox.trial(user_id, uuid4(), seconds=SECONDS) as box:
+    async with docker_sandbox.trial(user_id, uuid4(), project_id=PROJECT, seconds=SECONDS) as box:
         record = client.api.inspect_container(box.trial)
         theirs = spec.container_spec(docker_settings, user_id, "image", "network")
         host = record["HostConfig"]
@@ -86,15 +87,14 @@ async def test_a_box_is_as_closed_as_a_users_and_holds_nothing_of_theirs(
         assert not record["NetworkSettings"]["Ports"].get(spec.PORT)
         assert list(record["NetworkSettings"]["Networks"]) == [spec.network_name(docker_settings)]
         assert record["Config"]["User"] == "10001:10001"
-        assert {one.split("=")[0] for one in record["Config"]["Env"]} <= {
-            "PATH",
-            "LANG",
-            "HOME",
-            *CERTIFICATES,
-        }
+        image = client.api.inspect_image(docker_settings.opencode_image)
+        assert record["Config"]["Env"] == image["Config"]["Env"]
         home, objects = sorted(record["Mounts"], key=lambda mount: mount["Destination"])
         assert (home["Type"], home["Destination"], home["RW"]) == ("volume", "/home/opencode", True)
-        assert (objects["Source"], objects["RW"]) == (str(docker_sandbox.shared_objects(user_id)), False)
+        assert (objects["Source"], objects["RW"]) == (
+            str(docker_sandbox.shared_objects(user_id) / str(PROJECT)),
+            False,
+        )
         assert user_id not in await docker_sandbox.found()
         assert user_id not in await docker_sandbox.holdings()
         assert await swept(docker_sandbox) == []
@@ -105,12 +105,8 @@ async def test_a_box_is_as_closed_as_a_users_and_holds_nothing_of_theirs(
     client.close()
 
 
-CERTIFICATES = {"NODE_EXTRA_CA_CERTS", "SSL_CERT_FILE"}
-"""What a base image that was made on this machine brings (see scripts/base-image)."""
-
-
 async def test_docker_itself_removes_a_box_whose_time_is_up(docker_sandbox: DockerSandbox) -> None:
-    left = docker_sandbox.trial(uuid4(), uuid4(), seconds=1.0)
+    left = docker_sandbox.trial(uuid4(), uuid4(), project_id=PROJECT, seconds=1.0)
     box = await left.__aenter__()
     client = docker.from_env()
     while client.containers.list(all=True, filters={"id": box.trial}):
@@ -123,11 +119,17 @@ async def test_the_janitor_removes_a_box_that_was_never_started(
     docker_sandbox: DockerSandbox, docker_settings: EngineSettings, worker_image: str
 ) -> None:
     client, trial_id = docker.from_env(), uuid4()
-    async with docker_sandbox.trial(uuid4(), uuid4(), seconds=SECONDS) as other:
+    async with docker_sandbox.trial(uuid4(), uuid4(), project_id=PROJECT, seconds=SECONDS) as other:
         network = spec.network_name(docker_settings)
         client.containers.create(
             **spec.trial_spec(
-                docker_settings, other.user_id, worker_image, network, trial_id=trial_id, seconds=-1
+                docker_settings,
+                other.user_id,
+                worker_image,
+                network,
+                trial_id=trial_id,
+                project_id=PROJECT,
+                seconds=-1,
             )
         )
         assert await swept(docker_sandbox) == [("trial", str(trial_id), True)]
@@ -140,10 +142,10 @@ async def test_the_janitor_removes_folders_whose_time_is_up(
     processes: ProcessSandbox, tmp_path: Path
 ) -> None:
     trial_id = uuid4()
-    left = processes.trial(uuid4(), trial_id, seconds=-1.0)
+    left = processes.trial(uuid4(), trial_id, project_id=PROJECT, seconds=-1.0)
     box = await left.__aenter__()
     await processes.exec(box, ["sh", "-c", "mkdir -p ~/a/b && chmod 0 ~/a && ln -s /etc ~/etc"])
-    async with processes.trial(uuid4(), uuid4(), seconds=SECONDS) as other:
+    async with processes.trial(uuid4(), uuid4(), project_id=PROJECT, seconds=SECONDS) as other:
         assert await swept(processes) == [("trial", str(trial_id), True)]
         assert (await processes.exec(other, ["true"])).exit_code == 0
         assert await processes.found() == await processes.holdings() == {}
@@ -159,7 +161,7 @@ from engine.sandbox.process import ProcessSandbox
 from engine.settings import EngineSettings
 async def work():
     sandbox = ProcessSandbox(EngineSettings(openlinear_home=Path({str(tmp_path)!r}), sandbox="process"))
-    async with sandbox.trial(uuid.uuid4(), uuid.uuid4(), seconds=600) as box:
+    async with sandbox.trial(uuid.uuid4(), uuid.uuid4(), project_id=uuid.uuid4(), seconds=600) as box:
         await sandbox.exec(box, ["sh", "-c", "echo begun >~/begun; setsid sleep 7311 & sleep 7311"])
 asyncio.run(work())
 """
