@@ -79,17 +79,6 @@ async def _branches(store: Store, base: str, count: int) -> AsyncIterator[Part]:
 
 
 async def _compare(home: Path, store: Store, base: str, parts: list[Part]) -> tuple[Series, Series]:
-<<<<<<< HEAD
-    """Both in turn; the first round warms up. They make the same tree, or the figure means nothing."""
-    ours = Series(f"ours, {len(parts)} branches", [])
-    floor = Series(f"git worktree add and merge --no-ff, {len(parts)}", [])
-    pristine, plain = store.path.with_name("pristine.git"), store.path.with_name("plain.git")
-    await asyncio.to_thread(shutil.copytree, store.path, pristine)
-    try:
-        for number in range(REPEATS + 1):
-            for path in (store.path, plain):
-                await asyncio.to_thread(_renew, path, pristine)
-=======
     """Both in turn; the first round warms up. They make the same tree, or the figure means nothing.
 
     What was used stays till the end: file systems without a journal do not use the inodes of files that were
@@ -105,47 +94,26 @@ async def _compare(home: Path, store: Store, base: str, parts: list[Part]) -> tu
             for path in (store.path, plain):
                 path.rename(home / f"{path.name}-{len(parts)}-{number}")
                 await asyncio.to_thread(shutil.copytree, pristine, path)
->>>>>>> merge
             watch = Watch()
             train = await merge(store, onto=base, parts=parts, author=WHO, when=WHEN)
             taken = watch.seconds
             assert len(train.merged) == len(parts)
-<<<<<<< HEAD
-            tree = home / "tree"
-=======
             tree = home / f"tree-{len(parts)}-{number}"
->>>>>>> merge
             watch = Watch()
             await asyncio.to_thread(_plain, plain, tree, base, parts)
             took = watch.seconds
             merged = run_git("rev-parse", "HEAD^{tree}", cwd=tree).decode().strip()
             assert merged == train.tree
-<<<<<<< HEAD
-            shutil.rmtree(tree)
-=======
->>>>>>> merge
             if number:
                 ours.seconds.append(taken)
                 floor.seconds.append(took)
     finally:
-<<<<<<< HEAD
-        shutil.rmtree(store.path)
-=======
         store.path.rename(home / f"{store.path.name}-{len(parts)}")
         plain.rename(home / f"{plain.name}-{len(parts)}")
->>>>>>> merge
         pristine.rename(store.path)
     return ours, floor
 
 
-<<<<<<< HEAD
-def _renew(path: Path, pristine: Path) -> None:
-    shutil.rmtree(path, ignore_errors=True)
-    shutil.copytree(pristine, path)
-
-
-=======
->>>>>>> merge
 def _plain(repository: Path, tree: Path, base: str, parts: list[Part]) -> None:
     """As a careful script would, without git's own tidying up."""
     who = {f"GIT_COMMITTER_{key}": value for key, value in zip(("NAME", "EMAIL"), WHO, strict=True)}
