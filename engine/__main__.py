@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable
 from importlib import import_module
 
 from engine import janitor, logs, traces
+from engine.batches import radar
 from engine.batches.advance import Batches
 from engine.bootstrap import build, launch
 from engine.metrics import totals
@@ -51,6 +52,7 @@ async def work(wanted: str, product: Product, wire: Wire = build) -> None:
         for serve in (
             *(here.signals.serve, here.containers.serve, functools.partial(janitor.serve, here)),
             *(name.serve, member.serve, Abandoned(here).serve, Batches(here).serve),
+            functools.partial(radar.serve, here),
         )
     ]
     services.append(asyncio.create_task(totals.serve(here.database)))

@@ -76,6 +76,8 @@ class EngineSettings(BaseSettings):
     janitor_interval_seconds: float = Field(3600.0, gt=0)
     worker_concurrency: int = Field(16, ge=1)
     queue_poll_seconds: float = Field(0.05, gt=0)
+    radar_seconds: float = Field(15.0, gt=0)
+    """How often the workspaces of a user's runs are compared for conflicts."""
     worker_heartbeat_seconds: float = Field(5.0, gt=0)
     worker_lease_seconds: float = Field(15.0, gt=0)
     """Without a heartbeat for so long, a worker counts as dead and its runs go to others."""

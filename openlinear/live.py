@@ -339,12 +339,15 @@ def _sort_in(pending: Pending, item: News) -> None:
         pending.progress.append(item)
 
 
+_ON_THE_CARD = ("attempt:", "clashes:", "handed_in:", "sent_back")
+
+
 def _changes_card(item: News) -> bool:
     """Whether more than the line of a running task is different now."""
     if item.kind.startswith("task:") or item.kind == "execution:completed":
         return True
     event = item.event
-    return event is not None and (event.kind in ("ask", "answered") or event.part.startswith("attempt:"))
+    return event is not None and (event.kind in ("ask", "answered") or event.part.startswith(_ON_THE_CARD))
 
 
 def _line_of(item: News) -> dict[str, Any] | None:

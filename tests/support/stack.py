@@ -205,6 +205,7 @@ def serve_stack(database: str, folder: Path, **settings: str) -> Iterator[Stack]
             "CONTAINER_IDLE_PAUSE_SECONDS": "120",
             # Ten runs at once in one container, where people have three.
             "CONTAINER_MEMORY_MB": "1024",
+            "RADAR_SECONDS": "1",
             "RUN_IDLE_SECONDS": str(IDLE_SECONDS),
             "RUN_TOTAL_SECONDS": str(TOTAL_SECONDS),
             "MODEL_RETRY_LIMIT": str(RETRY_LIMIT),

@@ -187,6 +187,34 @@ async def test_a_batch_may_fail_or_be_cancelled_or_lose_a_task(batcher: Person) 
     await assert_freed(batcher, *now[0], now[1][1], *now[2])
 
 
+async def test_what_would_conflict_is_told_while_the_agents_are_at_work(batcher: Person) -> None:
+    repo = made("radar", batcher)
+    project = await batcher.project(repo)
+    tasks = [
+        await card(batcher, project, f"w-{name}", Turn("", [Edit("app.py", "hello", name)]), Hang())
+        for name in ("one", "two")
+    ]
+    tasks.append(await card(batcher, project, "w-apart", Turn("", [Write("apart.txt", "x\n")]), Hang()))
+    pressed = await press(batcher, tasks)
+
+    def told(now: Json) -> bool:
+        return bool(now["tasks"][0]["clashes"] and now["tasks"][1]["clashes"])
+
+    batch = await batch_until(batcher, pressed, told)
+    first, second, apart = batch["tasks"]
+    assert first["clashes"] == [
+        {"taskId": tasks[1]["id"], "reference": second["reference"], "files": ["app.py"]}
+    ]
+    assert [one["taskId"] for one in second["clashes"]] == [tasks[0]["id"]]
+    assert apart["clashes"] == []
+    shown = await batcher.ask("GET", f"/tasks/{tasks[0]['id']}")
+    assert shown["execution"]["clashes"][0]["identifier"] == second["reference"]
+    await batcher.ask("POST", f"/batches/{pressed['id']}/tasks/{tasks[1]['id']}/cancel", expect=202)
+    await batch_until(batcher, pressed, lambda now: not now["tasks"][0]["clashes"])
+    await batcher.ask("POST", f"/batches/{pressed['id']}/cancel", expect=202)
+    assert (await batch_over(batcher, pressed))["status"] == "cancelled"
+
+
 async def test_what_is_waited_for_comes_first_and_a_failure_stops_what_is_not_begun(batcher: Person) -> None:
     repo = made("order", batcher)
     project = await batcher.project(repo)
