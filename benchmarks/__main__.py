@@ -6,7 +6,7 @@ from importlib import import_module
 
 from benchmarks.table import show
 
-NAMES = ("workspace", "dispatch", "news", "start", "takeover", "durability", "queue", "merge")
+NAMES = ("workspace", "dispatch", "news", "start", "takeover", "durability", "queue", "merge", "batch")
 
 
 def main() -> None:
