@@ -246,6 +246,25 @@ async def test_a_missing_object_is_an_error(branches: Branches) -> None:
         await branches.merge_parts([branches.part("x", rootless)])
 
 
+async def test_a_tree_that_stands_for_billions_of_files_is_an_error(
+    branches: Branches, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = branches.line.store
+    await branches.fetch()
+    await store.create()
+    tree = run_git("rev-parse", "main^{tree}", cwd=branches.line.repo.path).decode().strip()
+    for _ in range(10):
+        entries = "".join(f"040000 tree {tree}\td{number}\n" for number in range(10))
+        tree = run_git("mktree", cwd=store.path, stdin=entries.encode()).decode().strip()
+    bomb = write_commit(store.path / "objects", tree, [branches.base], "Bomb", identity(AUTHOR, WHEN))
+    branches.add("first", {"README.md": "# Better\n", "new": "new\n"})
+    await branches.fetch()
+    monkeypatch.setattr("engine.git.command.MEMORY", 100 << 20)
+    with pytest.raises(RunError, match=r"[Oo]ut of memory"):
+        await branches.merge_parts([branches.part("first"), branches.part("bomb", bomb)])
+    assert git_of(branches) == []
+
+
 def git_of(branches: Branches) -> list[psutil.Process]:
     """Processes that work in the store now."""
     there = str(branches.line.store.path)
