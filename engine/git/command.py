@@ -3,6 +3,7 @@
 import asyncio
 import os
 import re
+import resource
 import signal
 import subprocess
 import threading
@@ -47,6 +48,8 @@ _CONFIG = {
 }
 
 MEBIBYTE = 1 << 20
+MEMORY = 4096 * MEBIBYTE
+"""Of a git that is talked to: a few small objects can stand for billions of files."""
 
 
 class GitError(Exception):
@@ -194,6 +197,7 @@ class _Call:
         process = self._start()
         if process is None:
             raise GitError(-signal.SIGKILL, "")
+        _hold(process.pid)
         with ThreadPoolExecutor(1) as helper:
             stderr = helper.submit(_tail, cast(BinaryIO, process.stderr))
             try:
@@ -227,6 +231,12 @@ class _Call:
             self._killed = True
             if self._process is not None and self._process.poll() is None:
                 os.killpg(self._process.pid, signal.SIGKILL)
+
+
+def _hold(pid: int) -> None:
+    """Bound what the process may take for itself; the packs that it looks into do not count."""
+    with suppress(AttributeError, ProcessLookupError):  # not every system can
+        resource.prlimit(pid, resource.RLIMIT_DATA, (MEMORY, MEMORY))
 
 
 def _feed(pipe: BinaryIO, content: bytes) -> None:

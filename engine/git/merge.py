@@ -16,7 +16,7 @@ from engine.git.commits import OBJECT, Identity, identity, write_commit
 from engine.git.mergetree import MergeTree
 from engine.git.store import Store
 
-SECONDS = 600.0
+SECONDS = 300.0
 _RULES = (  # git's own, except that among thousands of new files renames are looked for by content alone
     *("-c", "merge.renames=true"),
     *("-c", "merge.renameLimit=1000"),

@@ -5,15 +5,12 @@ import contextlib
 import random
 import shutil
 from pathlib import Path
-from uuid import uuid4
 
 import psutil
 import pytest
 
 from engine.errors import RunError
-from engine.git import removal, transfer
-from engine.git.command import GitError
-from engine.git.commits import identity, message_bytes, write_commit
+from engine.git.commits import identity, write_commit
 from engine.git.merge import Part
 from tests.support.gitline import WHEN
 from tests.support.gitserver import Content, run_git
@@ -40,11 +37,6 @@ def changed(number: int, word: str) -> str:
     return LINES.replace(f"line {number}\n", f"{word}\n")
 
 
-def parents(branches: Branches, sha: str) -> list[str]:
-    found = run_git("rev-list", "--parents", "-n1", sha, cwd=branches.line.store.path)
-    return found.decode().split()[1:]
-
-
 async def test_parts_are_merged_in_order_with_two_parents_each(branches: Branches, tmp_path: Path) -> None:
     shas = [
         branches.add("first", {"src/shop.py": changed(3, "three")}),
@@ -55,8 +47,8 @@ async def test_parts_are_merged_in_order_with_two_parents_each(branches: Branche
     assert [one.run_id for one in train.merged] == [run_of("first"), run_of("second")]
     assert train.clashes == ()
     assert train.merged[-1].sha == train.head
-    assert parents(branches, train.merged[0].sha) == [branches.base, shas[0]]
-    assert parents(branches, train.head) == [train.merged[0].sha, shas[1]]
+    assert branches.parents(train.merged[0].sha) == [branches.base, shas[0]]
+    assert branches.parents(train.head) == [train.merged[0].sha, shas[1]]
     assert train.tree == branches.plain_merge(tmp_path / "plain", "first", "second")
     shown = run_git(
         *("show", "--no-patch", "--format=%an <%ae> %at|%cn <%ce> %ct|%B", train.head),
@@ -86,7 +78,7 @@ async def test_what_is_there_already_adds_no_commit(branches: Branches) -> None:
         [base, branches.part("second"), branches.part("first"), branches.part("second")]
     )
     assert [one.sha for one in train.merged] == [branches.base, train.head, train.head, train.head]
-    assert parents(branches, train.head) == [branches.base, branches.line.repo.branches()["second"]]
+    assert branches.parents(train.head) == [branches.base, branches.line.repo.branches()["second"]]
     alone = await branches.merge_parts([base])
     assert (alone.head, [one.sha for one in alone.merged]) == (branches.base, [branches.base])
 
@@ -246,6 +238,25 @@ async def test_a_missing_object_is_an_error(branches: Branches) -> None:
         await branches.merge_parts([branches.part("x", rootless)])
 
 
+async def test_a_tree_that_stands_for_billions_of_files_is_an_error(
+    branches: Branches, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = branches.line.store
+    await branches.fetch()
+    await store.create()
+    tree = run_git("rev-parse", "main^{tree}", cwd=branches.line.repo.path).decode().strip()
+    for _ in range(10):
+        entries = "".join(f"040000 tree {tree}\td{number}\n" for number in range(10))
+        tree = run_git("mktree", cwd=store.path, stdin=entries.encode()).decode().strip()
+    bomb = write_commit(store.path / "objects", tree, [branches.base], "Bomb", identity(AUTHOR, WHEN))
+    branches.add("first", {"README.md": "# Better\n", "new": "new\n"})
+    await branches.fetch()
+    monkeypatch.setattr("engine.git.command.MEMORY", 100 << 20)
+    with pytest.raises(RunError, match=r"[Oo]ut of memory"):
+        await branches.merge_parts([branches.part("first"), branches.part("bomb", bomb)])
+    assert git_of(branches) == []
+
+
 def git_of(branches: Branches) -> list[psutil.Process]:
     """Processes that work in the store now."""
     there = str(branches.line.store.path)
@@ -288,89 +299,6 @@ async def test_no_process_is_left_behind(
         await branches.merge_parts([part])
     assert caught.value.kind == "timeout"
     assert git_of(branches) == []
-
-
-@pytest.mark.parametrize("hashes", ["sha1", "sha256"])
-@pytest.mark.parametrize(
-    "author",
-    [
-        AUTHOR,
-        ("  Söphie <s>\n", "a b@c\x01"),
-        (".,\\\"'", "<>"),
-        ("\ud800x", "\\x\\"),
-        ("n" * 300, "e" * 300),
-    ],
-)
-async def test_a_commit_is_the_one_that_git_would_write(
-    tmp_path: Path, hashes: str, author: tuple[str, str]
-) -> None:
-    repository = tmp_path / "repository"
-    run_git("init", "--quiet", "--bare", f"--object-format={hashes}", str(repository))
-    tree = run_git("hash-object", "-w", "-t", "tree", "--stdin", cwd=repository).decode().strip()
-    by = identity(author, WHEN)
-    who = {name: value.encode() for name, value in by.environment.items()}
-    message = "Subject\n\nBödy \ud800 without an end\0"
-    first = write_commit(repository / "objects", tree, [], message, by)
-    for parents in ([], [first]):
-        options = [option for parent in parents for option in ("-p", parent)]
-        made = run_git(
-            "commit-tree", tree, *options, "-F", "-", cwd=repository, stdin=message_bytes(message), **who
-        )
-        assert write_commit(repository / "objects", tree, parents, message, by) == made.decode().strip()
-    assert run_git("fsck", "--strict", "--no-dangling", first, cwd=repository) == b""
-
-
-async def test_repositories_of_the_longer_hash_are_merged(branches: Branches, tmp_path: Path) -> None:
-    store = branches.line.store
-    await branches.fetch()
-    await store.create()
-    shutil.rmtree(store.path)
-    run_git("init", "--quiet", "--bare", "--object-format=sha256", str(store.path))
-    commit = "commit refs/heads/{0}\ncommitter T <t@example.com> 1 +0000\ndata 0\n{1}"
-    commit += "M 100644 inline {0}\ndata 1\nx\n"
-    stream = commit.format("main", "") + commit.format("a", "from refs/heads/main\n")
-    stream += commit.format("b", "from refs/heads/main\n")
-    run_git("fast-import", "--quiet", cwd=store.path, stdin=stream.encode())
-    main, a, b = (run_git("rev-parse", name, cwd=store.path).decode().strip() for name in ("main", "a", "b"))
-    train = await branches.merge_parts([branches.part("a", a), branches.part("b", b)], onto=main)
-    assert len(train.head) == 64
-    assert parents(branches, train.head) == [train.merged[0].sha, b]
-    assert run_git("ls-tree", "--name-only", train.head, cwd=store.path) == b"a\nb\nmain\n"
-    assert run_git("fsck", "--strict", "--no-dangling", train.head, cwd=store.path) == b""
-
-
-async def test_a_batch_is_ours_and_goes_into_a_backup_and_a_bundle(
-    branches: Branches, tmp_path: Path
-) -> None:
-    branches.add("first", {"src/shop.py": changed(3, "three")})
-    branches.add("second", {"src/shop.py": changed(20, "twenty")})
-    train = await branches.merge("first", "second")
-    line, store = branches.line, branches.line.store
-    assert not await store.is_ours(train.head)
-    await store.keep_batch(uuid4(), train.head)
-    assert await store.is_ours(train.head)
-    assert not await store.is_ours(train.merged[0].sha)
-
-    for sha in (train.head, train.merged[0].sha):
-        bundle = tmp_path / f"{sha}.bundle"
-        await store.bundle_commit(sha, branches.base, bundle)
-        clone = tmp_path / sha
-        run_git("clone", "--quiet", "--single-branch", "--branch", "main", str(line.repo.path), str(clone))
-        run_git("fetch", "--quiet", str(bundle), "HEAD", cwd=clone)
-        assert run_git("rev-parse", "FETCH_HEAD", cwd=clone).decode().strip() == sha
-        run_git("fsck", "--strict", cwd=clone)
-    with pytest.raises(GitError, match="empty bundle"):
-        await store.bundle_commit(train.head, train.head, tmp_path / "empty.bundle")
-    assert not any(path.name.startswith(".bundle") for path in tmp_path.iterdir())  # noqa: ASYNC240
-
-    content, refs = await transfer.pack(store.path, tmp_path)
-    copy = tmp_path / "state" / "mirrors" / "copy.git"
-    await transfer.unpack(copy, content, refs, borrow=line.mirror.path / "objects", fsck=True)
-    assert train.head.encode() in run_git("for-each-ref", cwd=copy)
-    run_git("fsck", "--strict", "--connectivity-only", cwd=copy)
-
-    await removal.remove_project(tmp_path / "state", tmp_path / "demo", line.project_id)
-    assert not store.path.exists()
 
 
 def some_changes(chance: random.Random) -> Files:

@@ -1,7 +1,7 @@
 """A project's store with commits to merge, made from descriptions of their changes."""
 
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID, uuid5
@@ -56,6 +56,10 @@ class Branches:
             stop_at_clash=stop,
         )
 
+    def parents(self, sha: str) -> list[str]:
+        found = run_git("rev-list", "--parents", "-n1", sha, cwd=self.line.store.path)
+        return found.decode().split()[1:]
+
     def plain_merge(self, folder: Path, *names: str) -> str | None:
         """The tree that `git merge --no-ff` makes of it in a work tree; None when it finds a conflict."""
         run_git("clone", "--quiet", "--no-checkout", str(self.line.repo.path), str(folder))
@@ -75,15 +79,15 @@ class Branches:
         return run_git("rev-parse", "HEAD^{tree}", cwd=folder).decode().strip()
 
 
+MakeBranches = Callable[[Mapping[str, Content]], Branches]
+
+
 @pytest.fixture
-def make_branches(make_line: MakeLine) -> "MakeBranches":
-    return MakeBranches(make_line)
+def make_branches(make_line: MakeLine) -> MakeBranches:
+    """Makes a remote with these files, and branches of it."""
 
-
-@dataclass
-class MakeBranches:
-    make_line: MakeLine
-
-    def __call__(self, files: Mapping[str, Content]) -> Branches:
-        line = self.make_line(files)
+    def make(files: Mapping[str, Content]) -> Branches:
+        line = make_line(files)
         return Branches(line, line.repo.branches()["main"])
+
+    return make
