@@ -19,6 +19,11 @@ PASSWORD_FOLDER = HOME / ".local/share/opencode"
 PASSWORD_FILE = ".server-password"  # noqa: S105 (a file's name)
 KIND = {"app": "openlinear", "component": "opencode-worker"}
 TRIAL = {"app": "openlinear", "component": "opencode-trial"}
+_FIRST = """
+import os, signal, sys
+signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # lasts over exec; shells do not let it be ignored
+os.execvp("sleep", ["sleep", sys.argv[1]])
+"""
 
 
 def labels(settings: EngineSettings) -> dict[str, str]:
@@ -112,7 +117,7 @@ def trial_spec(
         "network": network_id,
         **_limits(settings),
         **_hardening(settings),
-        "entrypoint": ["sh", "-c", "trap '' CHLD; exec sleep \"$0\"", f"{seconds:.0f}"],
+        "entrypoint": ["python3", "-I", "-c", _FIRST, f"{seconds:.0f}"],
         "stop_signal": "SIGKILL",
         "healthcheck": {"test": ["NONE"]},
         "auto_remove": True,

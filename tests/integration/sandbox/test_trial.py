@@ -105,6 +105,15 @@ async def test_a_box_is_as_closed_as_a_users_and_holds_nothing_of_theirs(
     client.close()
 
 
+async def test_nothing_in_a_box_ends_it_or_leaves_zombies(docker_sandbox: DockerSandbox) -> None:
+    async with docker_sandbox.trial(uuid4(), uuid4(), project_id=PROJECT, seconds=SECONDS) as box:
+        for number in ("9", "15", "2", "1"):
+            await docker_sandbox.exec(box, ["sh", "-c", f"kill -{number} -1; kill -{number} 1"])
+        look = "(setsid true &); sleep 0.3; cat /proc/[0-9]*/stat | grep -c ' Z '"
+        assert (await docker_sandbox.exec(box, ["sh", "-c", look])).stdout == b"0\n"
+        assert await docker_sandbox.cause_of_death(box.user_id, box.trial) is None
+
+
 async def test_docker_itself_removes_a_box_whose_time_is_up(docker_sandbox: DockerSandbox) -> None:
     left = docker_sandbox.trial(uuid4(), uuid4(), project_id=PROJECT, seconds=1.0)
     box = await left.__aenter__()
