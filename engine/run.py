@@ -142,6 +142,8 @@ async def prepare(here: World, run: Run, recorder: Recorder) -> End | None:
 @step
 async def converse(here: World, run: Run, recorder: Recorder) -> End | None:
     """Prompt the agent, unless that was done before, and follow it to the end of its turn."""
+    await tasks.turn(here, run, recorder)
+    run = await recorder.run()
     agent = here.agents[run.agent]
     box = await lease(here, run, recorder)
     keys = list(await here.product.provider_keys(run.user_id))

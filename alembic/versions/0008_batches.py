@@ -84,6 +84,7 @@ def _members() -> None:
         sa.Column("merged_sha", sa.String(), nullable=True),
         sa.Column("head_sha", sa.String(), nullable=True),
         sa.Column("start_sha", sa.String(), nullable=True),
+        sa.Column("readied", sa.Integer(), nullable=False),
         sa.Column("begun", sa.Integer(), nullable=False),
         sa.Column("turn", sa.Integer(), nullable=False),
         sa.Column("mends_sha", sa.String(), nullable=True),

@@ -17,6 +17,7 @@ from sqlmodel import col
 
 from engine.admission import hold_admission, slots_taken
 from engine.batches.plan import (
+    AHEAD,
     Act,
     AskApproval,
     Begin,
@@ -24,6 +25,7 @@ from engine.batches.plan import (
     LeaveOut,
     Merge,
     Place,
+    Ready,
     Rules,
     Stage,
     next_act,
@@ -32,7 +34,7 @@ from engine.models import ENDED, MOVING, Batch, Member, Run, now
 from engine.queues import BATCHES as MERGES
 from engine.queues import RUNS
 from engine.record import Entry, append
-from engine.signals import BATCHES
+from engine.signals import BATCHES, stir
 from engine.world import World
 
 log = logging.getLogger(__name__)
@@ -80,10 +82,11 @@ class Batches:
             oldest = select(Batch).where(moving).order_by(col(Batch.created_at), col(Batch.id))
             batches = list(await session.scalars(oldest.with_for_update()))
             taken = await slots_taken(session, user_id)
-            free = await self._here.product.slots(session, user_id) - taken
+            slots = await self._here.product.slots(session, user_id)
             for batch in batches:
                 members = await members_of(session, batch.id)
-                act = next_act(_rules(batch), [_place(*pair) for pair in members], free)
+                places = [_place(*pair) for pair in members]
+                act = next_act(_rules(batch), places, slots - taken, min(slots, AHEAD))
                 if act is not None and not (isinstance(act, AskApproval) and batch.status == "waiting"):
                     await self._do(session, batch, members, act, taken)
                     return True
@@ -93,8 +96,10 @@ class Batches:
         match act:
             case Begin(run_id):
                 await self._begin(session, batch, _of(members, run_id), taken)
+            case Ready(run_id):
+                await self._enqueue(session, *_of(members, run_id), taken)
             case LeaveOut(run_id, reason):
-                await self._leave_out(session, _of(members, run_id)[1].id, reason)
+                await self._leave_out(session, *_of(members, run_id), reason)
             case AskApproval():
                 batch.status, batch.message = "waiting", "Waits for your approval"
                 await session.flush()
@@ -110,9 +115,15 @@ class Batches:
                 await session.flush()
                 await self._here.product.batch(session, batch.id, status)
 
-    async def _begin(self, session: AsyncSession, batch: Batch, pair: tuple[Member, Run], taken: int) -> None:
+    async def _enqueue(self, session: AsyncSession, member: Member, run: Run, taken: int) -> None:
         """The user's how-manieth run at once is its place in the queue: nobody's batch goes before the first
         task of another."""
+        member.readied = member.turn
+        await session.flush()
+        workflow = str(run.id) if member.turn == 1 else f"{run.id}:{member.turn}"
+        await self._here.enqueuer.enqueue(session, "run", RUNS, workflow, str(run.id), priority=taken + 1)
+
+    async def _begin(self, session: AsyncSession, batch: Batch, pair: tuple[Member, Run], taken: int) -> None:
         member, run = pair
         first = batch.started_at is None
         batch.started_at = batch.started_at or now()
@@ -120,10 +131,12 @@ class Batches:
         run = await session.get_one(Run, run.id, with_for_update=True, populate_existing=True)
         if run.status in ENDED:
             return
-        run.takes_slot, run.message, member.begun = True, "Queued", member.turn
-        workflow = str(run.id) if member.turn == 1 else f"{run.id}:{member.turn}"
+        run.takes_slot, member.begun = True, member.turn
+        run.message = run.message if member.readied == member.turn else "Queued"
         await session.flush()
-        await self._here.enqueuer.enqueue(session, "run", RUNS, workflow, str(run.id), priority=taken + 1)
+        if member.readied < member.turn:
+            await self._enqueue(session, member, run, taken)
+        await stir(session, run.id)
         brief = await self._here.product.begins(session, run.id)
         if member.turn == 1:
             run.title, run.prompt = brief.title, brief.prompt
@@ -132,23 +145,24 @@ class Batches:
             await self._here.product.batch(session, batch.id, "started")
         await self._here.product.batch(session, batch.id, "task:started", run.task_id)
 
-    async def _leave_out(self, session: AsyncSession, run_id: UUID, reason: str) -> None:
-        run = await session.get_one(Run, run_id, with_for_update=True, populate_existing=True)
+    async def _leave_out(self, session: AsyncSession, member: Member, run: Run, reason: str) -> None:
+        """One that was readied is cleared up after by its own workflow, which sees that it is over."""
+        run = await session.get_one(Run, run.id, with_for_update=True, populate_existing=True)
         if run.status in ENDED:
             return
         run.status, run.error, run.error_kind = "failed", reason, "left_out"
-        run.ended_at, run.cleared_at, run.message = now(), now(), ""
+        run.ended_at, run.message = now(), ""
+        run.cleared_at = None if member.readied else now()
         await session.flush()
         await self._here.product.ended(session, run.id)
         await append(session, run, [Entry("status", "ended", message=reason, level="warning")])
 
 
-async def members_of(session: AsyncSession, batch_id: UUID, *, lock: bool = False) -> Members:
-    """The batch's runs in its order; with `lock`, none of them changes meanwhile."""
+async def members_of(session: AsyncSession, batch_id: UUID) -> Members:
+    """The batch's runs in its order."""
     query = select(Member, Run).join(Run, col(Run.id) == col(Member.run_id))
     query = query.where(col(Member.batch_id) == batch_id).order_by(col(Member.position))
-    query = query.execution_options(populate_existing=True)
-    rows = await session.execute(query.with_for_update() if lock else query)
+    rows = await session.execute(query.execution_options(populate_existing=True))
     return [(member, run) for member, run in rows]
 
 
@@ -174,6 +188,7 @@ def _place(member: Member, run: Run) -> Place:
         approved=member.approved_at is not None,
         waits_for=frozenset(UUID(task_id) for task_id in member.waits_for),
         again=member.turn > 1,
+        readied=member.readied == member.turn,
     )
 
 

@@ -30,10 +30,19 @@ class Place:
     """Tasks of the same batch."""
     again: bool = False
     """It was handed in before, and mends a conflict now."""
+    readied: bool = False
+    """Its workspace is made, or is being made."""
 
 
 @dataclass(frozen=True, slots=True)
 class Begin:
+    run_id: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """This task's workspace is made ahead: it begins as soon as a slot is free."""
+
     run_id: UUID
 
 
@@ -63,20 +72,24 @@ class Finish:
     reason: str | None = None
 
 
-Act = Begin | LeaveOut | AskApproval | Merge | Finish
+Act = Begin | Ready | LeaveOut | AskApproval | Merge | Finish
 
 
-def next_act(rules: Rules, places: Sequence[Place], free: int) -> Act | None:
+AHEAD = 2
+"""How many tasks' workspaces are made ahead. Each takes some memory of the user's sandbox."""
+
+
+def next_act(rules: Rules, places: Sequence[Place], free: int, ahead: int = AHEAD) -> Act | None:
     """The next thing to do for a batch whose user has `free` slots; None while it waits for something.
 
-    `places` in the batch's order.
+    `places` in the batch's order; `ahead` is how many of them may be readied.
     """
     if rules.cancelling:
         over = all(place.stage in ("done", "failed", "cancelled") for place in places)
         return Finish("cancelled") if over else None
     if (out := _hopeless(rules, places)) is not None:
         return out
-    if (act := _beginning(rules, places, free)) is not None:
+    if (act := _beginning(rules, places, free, ahead)) is not None:
         return act
     if any(place.stage in ("waiting", "running") for place in places):
         return None
@@ -102,8 +115,12 @@ def _hopeless(rules: Rules, places: Sequence[Place]) -> LeaveOut | None:
     return None
 
 
-def _beginning(rules: Rules, places: Sequence[Place], free: int) -> Begin | AskApproval | None:
-    """The task whose turn it is, or the question whether it may begin."""
+def _beginning(
+    rules: Rules, places: Sequence[Place], free: int, ahead: int
+) -> Begin | Ready | AskApproval | None:
+    """The task whose turn it is, or the question whether it may begin. In a queue nothing is readied: what
+    a task begins with may be what the one before it does.
+    """
     there = {place.task_id for place in places if place.stage in ("handed_in", "done")}
     here = {place.task_id for place in places}
     waiting = [place for place in places if place.stage == "waiting"]
@@ -115,7 +132,11 @@ def _beginning(rules: Rules, places: Sequence[Place], free: int) -> Begin | AskA
         unseen = any(place.stage == "handed_in" and not place.approved for place in places)
         if ready and unseen and not rules.auto_approve and not ready[0].again:
             return AskApproval()
-    return Begin(ready[0].run_id) if ready and free > 0 else None
+    if free > 0:
+        return Begin(ready[0].run_id) if ready else None
+    if rules.queue or sum(place.readied for place in waiting) >= ahead:
+        return None
+    return next((Ready(place.run_id) for place in ready if not place.readied and not place.again), None)
 
 
 def _finish(places: Sequence[Place]) -> Finish:

@@ -2,6 +2,7 @@
 reconciles that with the others' when the two conflict.
 """
 
+import asyncio
 import logging
 from pathlib import Path
 from uuid import UUID
@@ -28,6 +29,8 @@ from engine.world import World
 
 log = logging.getLogger(__name__)
 
+SLOT_SECONDS = 2.0
+"""How late a lost hint of a free slot is made up for."""
 HANDED_IN: End = success("handed_in")
 
 MEND = """\
@@ -43,6 +46,21 @@ For reference, your task was:
 
 {prompt}
 """
+
+
+async def turn(here: World, run: Run, recorder: Recorder) -> None:
+    """Return when a slot is the run's: its workspace may have been made ahead of that."""
+    if run.takes_slot:
+        return
+    await recorder.note("Ready, waits for a free slot", part="ready")
+    with here.signals.watch(run.id) as stirred:
+        while not (await recorder.run()).takes_slot:
+            try:
+                async with asyncio.timeout(SLOT_SECONDS):
+                    await stirred.wait()
+            except TimeoutError:
+                continue
+            stirred.clear()
 
 
 async def leave_slot(here: World, run: Run, recorder: Recorder) -> None:

@@ -96,8 +96,9 @@ class Member(SQLModel, table=True):
     head_sha: str | None = None
     start_sha: str | None = None
     """The run's own of these names in its first turn, once it has a second."""
+    readied: int = 0
     begun: int = 0
-    """How many of its turns have begun."""
+    """How many of its turns have a workspace, or one on its way, and how many an agent at work."""
     turn: int = 1
     """2 once its conflict went back to its agent; there is no third."""
     mends_sha: str | None = None

@@ -161,10 +161,9 @@ async def ended(session: AsyncSession, run_id: UUID) -> None:
     if found is None:
         return
     # In a batch it may have been waiting for its turn: then its card has not moved yet.
-    moves = run.batch_id is None or run.started_at is not None
-    await _put(
-        session, found, AFTERWARDS.get(run.status, found.status) if moves else found.status, run.user_id
-    )
+    moves = run.batch_id is None or found.status == "in_progress"
+    status = AFTERWARDS.get(run.status, found.status) if moves else found.status
+    await _put(session, found, status, run.user_id)
     if run.batch_id is not None and not (run.status == "done" and run.pushed):
         await batch_news.tell(session, run.batch_id, f"task:{_in_batch(run)}", run.task_id)
 

@@ -5,7 +5,18 @@ from uuid import UUID, uuid5
 
 import pytest
 
-from engine.batches.plan import AskApproval, Begin, Finish, LeaveOut, Merge, Place, Rules, Stage, next_act
+from engine.batches.plan import (
+    AskApproval,
+    Begin,
+    Finish,
+    LeaveOut,
+    Merge,
+    Place,
+    Ready,
+    Rules,
+    Stage,
+    next_act,
+)
 
 SPACE = UUID(int=0)
 PARALLEL = Rules(queue=False, auto_approve=False, stop_on_failure=False)
@@ -28,7 +39,11 @@ def at(name: str, stage: Stage, *, approved: bool = False, waits_for: str = "", 
 def test_parallel_fills_every_free_slot_in_order() -> None:
     places = [at("a", "running"), at("b", "waiting"), at("c", "waiting")]
     assert next_act(PARALLEL, places, 1) == Begin(run("b"))
-    assert next_act(PARALLEL, places, 0) is None
+    assert next_act(PARALLEL, places, 0) == Ready(run("b"))
+    readied = [places[0], replace(places[1], readied=True), places[2]]
+    assert next_act(PARALLEL, readied, 0) == Ready(run("c"))
+    assert next_act(PARALLEL, readied, 0, ahead=1) is None
+    assert next_act(PARALLEL, [*readied[:2], replace(places[2], readied=True)], 1) == Begin(run("b"))
 
 
 def test_a_queue_goes_one_by_one_and_asks_between_two() -> None:
