@@ -137,7 +137,9 @@ class PanelState(Personal, rx.State):
                 self.kept = await _kept(session, actor, task)
                 self._show(task, seen)
         except NotFound:
-            self.missing = True
+            gone = self.task_id
+            self._clear()
+            self.task_id, self.missing = gone, True
             return
         yield
         async for _ in self._read_log(after=0):
