@@ -1,0 +1,289 @@
+"""How a team's page looks."""
+
+from typing import Any
+
+import reflex as rx
+
+from openlinear.components import shell, ui
+from openlinear.components.audit import Deed
+from openlinear.components.limits import limit_fields
+from openlinear.components.notice import NoticeState, notice
+from openlinear.live import LiveState
+from openlinear.pages.team import Link, Person, TeamState
+
+ROUTE = "/teams/[at_team]"
+
+
+def team_page() -> rx.Component:
+    return shell.shell(
+        rx.el.header(
+            shell.unfold_button(),
+            rx.el.h1(ui.link("Teams", href="/teams", class_name="crumb"), TeamState.name),
+            class_name="topbar",
+        ),
+        shell.banners(LiveState.get_full_name(), TeamState.load),
+        rx.el.main(
+            rx.cond(
+                TeamState.missing,
+                rx.el.section(
+                    rx.el.p("This team does not exist, or you are not in it."),
+                    ui.link("See your teams", href="/teams", class_name="btn", justify_self="start"),
+                ),
+                rx.cond(
+                    TeamState.team_id != "",
+                    rx.fragment(
+                        _members(),
+                        rx.cond(TeamState.manages, _invitations()),
+                        _limits(),
+                        rx.cond(TeamState.manages, rx.fragment(_name(), _log())),
+                        rx.cond(TeamState.role == "owner", _end()),
+                    ),
+                    _bones(),
+                ),
+            ),
+            class_name="content",
+        ),
+        notice(NoticeState.close),
+        current="teams",
+    )
+
+
+def _bones() -> rx.Component:
+    return rx.el.section(
+        rx.el.div(class_name="bone short"),
+        rx.el.div(class_name="bone"),
+        class_name="bones",
+        aria_busy=True,
+    )
+
+
+def _members() -> rx.Component:
+    return rx.el.section(
+        rx.el.h2("Members"),
+        rx.el.div(rx.foreach(TeamState.people, _person), class_name="rows"),
+        rx.el.p(
+            "Members work with tasks and labels, and execute with keys of their own. Admins also manage "
+            "projects, limits and members. Owners may do everything.",
+            class_name="meta",
+        ),
+    )
+
+
+def _person(one: rx.Var[Person]) -> rx.Component:
+    return rx.el.div(
+        rx.el.div(
+            rx.el.div(one.name, class_name="name", title=one.name),
+            rx.el.div("@", one.username, rx.cond(one.own, " · you", ""), class_name="meta"),
+            class_name="grow",
+        ),
+        rx.cond(
+            TeamState.asking == one.id,
+            _confirm(
+                rx.cond(
+                    one.own, "Leave the team? Your runs in it end.", "Remove them? Their runs in it end."
+                ),
+                rx.cond(one.own, "Leave", "Remove"),
+                TeamState.remove(one.id),
+            ),
+            rx.fragment(
+                rx.cond(
+                    one.settable,
+                    rx.el.select(
+                        rx.cond(TeamState.role == "owner", rx.el.option("Owner", value="owner")),
+                        rx.el.option("Admin", value="admin"),
+                        rx.el.option("Member", value="member"),
+                        key=one.id + one.role,
+                        value=one.role,
+                        on_change=lambda role: TeamState.set_role(one.id, role),
+                        aria_label="Role of " + one.name,
+                        class_name="select role",
+                    ),
+                    rx.el.span(one.role, class_name="meta"),
+                ),
+                rx.cond(
+                    one.removable,
+                    rx.el.button(
+                        rx.cond(one.own, "Leave", "Remove"),
+                        class_name="btn",
+                        type="button",
+                        on_click=TeamState.ask(one.id),
+                    ),
+                ),
+            ),
+        ),
+        class_name="row wraps",
+        key=one.id,
+    )
+
+
+def _confirm(question: Any, verb: Any, on_click: Any) -> rx.Component:
+    """What cannot come back is asked about, in its place."""
+    return rx.el.span(
+        rx.el.span(question, class_name="meta"),
+        rx.el.button(verb, class_name="btn danger", type="button", auto_focus=True, on_click=on_click),
+        rx.el.button("Keep", class_name="btn", type="button", on_click=TeamState.ask("")),
+        class_name="acts confirm",
+        role="group",
+    )
+
+
+def _choice(label: str, name: str, options: tuple[tuple[str, str], ...]) -> rx.Component:
+    return rx.el.label(
+        label,
+        rx.el.select(
+            *[rx.el.option(said, value=value) for value, said in options], name=name, class_name="select"
+        ),
+        class_name="field",
+    )
+
+
+def _invitations() -> rx.Component:
+    return rx.el.section(
+        rx.el.h2("Invite people"),
+        rx.el.form(
+            rx.el.div(
+                _choice("As", "role", (("member", "Member"), ("admin", "Admin"))),
+                _choice("Works for", "days", (("7", "7 days"), ("1", "1 day"), ("30", "30 days"))),
+                _choice("Lets in", "uses", (("1", "One person"), ("10", "10 people"), ("100", "100 people"))),
+                class_name="pair three",
+            ),
+            rx.el.button("Make a link", class_name="btn primary", type="submit"),
+            on_submit=TeamState.invite,
+            class_name="form",
+        ),
+        rx.cond(
+            TeamState.made != "",
+            rx.el.div(
+                rx.el.div(
+                    rx.el.span(TeamState.made, class_name="mono grow wrap", id="made-link"),
+                    ui.Copy.create(key=TeamState.made, text=TeamState.made, label="Copy the link"),
+                    class_name="row",
+                ),
+                class_name="rows",
+            ),
+        ),
+        rx.cond(
+            TeamState.made != "",
+            rx.el.p("Send it to whom you want in. It is shown this once.", class_name="meta", role="status"),
+        ),
+        rx.cond(
+            TeamState.links,
+            rx.el.div(rx.foreach(TeamState.links, _link), class_name="rows"),
+            rx.el.p("No link is open.", class_name="meta"),
+        ),
+    )
+
+
+def _link(one: rx.Var[Link]) -> rx.Component:
+    return rx.el.div(
+        ui.icon("link", 14),
+        rx.el.span(
+            rx.el.div("For ", rx.cond(one.role == "admin", "an admin", "a member"), " by ", one.by),
+            rx.el.div(
+                rx.cond(one.uses == 1, "one more person", one.uses.to(str) + " more people"),
+                ", until ",
+                one.ends,
+                class_name="meta num",
+            ),
+            class_name="grow",
+        ),
+        rx.el.button("Revoke", class_name="btn", type="button", on_click=TeamState.revoke(one.id)),
+        class_name="row",
+        key=one.id,
+    )
+
+
+def _limits() -> rx.Component:
+    return rx.el.section(
+        rx.el.h2("Limits of a run"),
+        rx.el.p(
+            "They hold for every run in this team's projects, whoever executes. Nobody's own limits go "
+            "above them.",
+            class_name="meta",
+        ),
+        rx.cond(
+            TeamState.manages,
+            limit_fields(TeamState.bounds, TeamState.set_limit),
+            rx.foreach(
+                TeamState.bounds,
+                lambda bound: rx.el.div(
+                    rx.el.span(bound.label),
+                    rx.el.span(rx.cond(bound.value != "", bound.value, bound.applies), class_name="num meta"),
+                    class_name="setting",
+                ),
+            ),
+        ),
+        _error(TeamState.bounds_error),
+    )
+
+
+def _name() -> rx.Component:
+    return rx.el.section(
+        rx.el.h2("Name"),
+        rx.el.label(
+            "Name",
+            rx.el.input(
+                key=TeamState.name,
+                default_value=TeamState.name,
+                max_length=100,
+                auto_complete="off",
+                class_name="input",
+                on_blur=TeamState.rename,
+            ),
+            rx.el.span(
+                "Task numbers begin with ",
+                rx.el.span(TeamState.key, class_name="mono"),
+                ", which stays.",
+                class_name="meta",
+            ),
+            class_name="field",
+        ),
+        _error(TeamState.error),
+    )
+
+
+def _log() -> rx.Component:
+    return rx.el.section(
+        rx.el.h2("Who did what"),
+        rx.el.div(rx.foreach(TeamState.deeds, _deed), class_name="rows"),
+        rx.cond(
+            TeamState.more != "",
+            rx.el.button(
+                "Show earlier",
+                class_name="btn",
+                type="button",
+                justify_self="start",
+                on_click=TeamState.more_deeds,
+            ),
+        ),
+    )
+
+
+def _deed(one: rx.Var[Deed]) -> rx.Component:
+    return rx.el.div(
+        rx.el.span(rx.el.span(one.who, font_weight="500"), " ", one.text, class_name="grow wrap"),
+        ui.Ago.create(at=one.at, class_name="meta"),
+        class_name="row deed",
+        key=one.id,
+    )
+
+
+def _end() -> rx.Component:
+    return rx.el.section(
+        rx.el.h2("Delete the team"),
+        rx.el.div(
+            rx.el.span("Its projects go first, one by one.", class_name="meta"),
+            rx.cond(
+                TeamState.asking == "team",
+                _confirm("Delete it for all members?", "Delete team", TeamState.delete),
+                rx.el.button(
+                    "Delete team", class_name="btn danger", type="button", on_click=TeamState.ask("team")
+                ),
+            ),
+            class_name="setting",
+        ),
+    )
+
+
+def _error(text: rx.Var[str]) -> rx.Component:
+    return rx.cond(text != "", rx.el.p(text, class_name="error-line", role="alert"))
