@@ -12,7 +12,7 @@ from engine.ports import Credential, Known, Product, ProviderKey, RemoteAccess
 from openlinear import db, vault
 from openlinear.models import Project, Provider, User
 from openlinear.services import credentials, execution
-from openlinear.services.access import usable_by
+from openlinear.services.access import usable_by, viewers
 
 KEY_CHANGED = (
     "{what} can no longer be read, since OPENLINEAR_SECRET_KEY is another one now. Enter it again{where}."
@@ -52,8 +52,10 @@ class OpenLinear:
     async def known(self) -> Known:
         async with db.transaction() as session:
             users = await session.scalars(select(col(User.id)))
-            projects = await session.scalars(select(col(Project.id)))
-            return Known(frozenset(users), frozenset(projects))
+            projects = frozenset(await session.scalars(select(col(Project.id))))
+            seen_by = await viewers(session, projects)
+            uses = {(user, project) for project, seers in seen_by.items() for user in seers}
+            return Known(frozenset(users), projects, frozenset(uses))
 
     async def kept(self, session: Any, run_id: UUID) -> None:
         await execution.kept(session, run_id)

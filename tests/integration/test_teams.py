@@ -342,6 +342,10 @@ async def test_a_removed_member_sees_and_does_nothing_more(crew: Crew) -> None:
                 await refused
     with pytest.raises(RunError):
         await engine_side().remote(crew.project.id, crew.member.id)
+    known = await engine_side().known()
+    assert known.may_use(crew.admin.id, crew.project.id)
+    assert known.may_use(crew.member.id, own.id)
+    assert not known.may_use(crew.member.id, crew.project.id)
     await invited(crew.owner, crew.team.id, crew.member)
     async with db.transaction() as session:
         assert (await tasks.task(session, crew.member, card.id)).execution is not None
