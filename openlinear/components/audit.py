@@ -23,14 +23,15 @@ WORDS: dict[str, Words] = {
     "team:created": lambda _, d: f"made the team, with the key {d.get('key', '')}",
     "team:renamed": lambda subject, d: f"renamed the team {d.get('before', '')} to {subject}",
     "team:limited": lambda *_: "changed the limits of its runs",
-    "member:joined": lambda _, d: f"joined as {d.get('role', 'member')}",
+    "member:joined": lambda _, d: f"joined as {_a(d.get('role'))}",
     "member:left": lambda *_: "left the team",
     "member:removed": lambda subject, _: f"removed {subject}",
-    "member:role": lambda subject, d: f"made {subject} {d.get('after', '')}, before {d.get('before', '')}",
+    "member:role": lambda subject, d: f"made {subject} {_a(d.get('after'))}",
     "invitation:created": lambda subject, d: (
-        f"made an invitation link: {subject}, {_count(d.get('uses'), 'use')}, {_count(d.get('days'), 'day')}"
+        f"made an invitation link for {_a(subject)}: "
+        f"{_count(d.get('uses'), 'use')}, {_count(d.get('days'), 'day')}"
     ),
-    "invitation:revoked": lambda subject, _: f"revoked an invitation link: {subject}",
+    "invitation:revoked": lambda subject, _: f"revoked an invitation link for {_a(subject)}",
     "project:created": lambda subject, _: f"added the project {subject}",
     "project:renamed": lambda subject, d: f"renamed the project {d.get('before', '')} to {subject}",
     "project:remote": lambda subject, d: f"changed the remote of {subject}{_remote(d)}",
@@ -44,6 +45,10 @@ def deed_of(entry: AuditView) -> Deed:
     words = WORDS.get(entry.action)
     text = words(entry.subject, entry.details) if words else f"{entry.action} {entry.subject}"
     return Deed(entry.id, entry.actor or "Somebody", text, milliseconds(entry.at))
+
+
+def _a(role: Any) -> str:
+    return f"a {role}" if role == "member" else f"an {role}"
 
 
 def _count(number: Any, what: str) -> str:

@@ -35,7 +35,6 @@ class Group:
 class ShellState(Personal, rx.State):
     name: str = ""
     groups: list[Group] = []
-    """One's own first, and first alone where there are none."""
     folded: bool = False
     unfolded: bool = False
     """On narrow screens the sidebar is away until it is asked for."""
@@ -72,7 +71,9 @@ def _groups(seen: list[ProjectView], mine: list[TeamView]) -> list[Group]:
     def of(team_id: object) -> list[Place]:
         return [Place(str(one.id), one.name, one.demo) for one in seen if one.team_id == team_id]
 
-    return [Group("", "Projects", of(None)), *(Group(str(one.id), one.name, of(one.id)) for one in mine)]
+    shared = [Group(str(one.id), one.name, of(one.id)) for one in mine]
+    own = of(None)
+    return [Group("", "Projects", own), *shared] if own or not shared else shared
 
 
 def shell(*children: rx.Component, current: rx.Var[str] | str = "") -> rx.Component:

@@ -85,7 +85,7 @@ def _person(one: rx.Var[Person]) -> rx.Component:
                 rx.cond(one.own, "Leave", "Remove"),
                 TeamState.remove(one.id),
             ),
-            rx.fragment(
+            rx.el.span(
                 rx.cond(
                     one.settable,
                     rx.el.select(
@@ -109,6 +109,7 @@ def _person(one: rx.Var[Person]) -> rx.Component:
                         on_click=TeamState.ask(one.id),
                     ),
                 ),
+                class_name="acts",
             ),
         ),
         class_name="row wraps",
@@ -122,7 +123,7 @@ def _confirm(question: Any, verb: Any, on_click: Any) -> rx.Component:
         rx.el.span(question, class_name="meta"),
         rx.el.button(verb, class_name="btn danger", type="button", auto_focus=True, on_click=on_click),
         rx.el.button("Keep", class_name="btn", type="button", on_click=TeamState.ask("")),
-        class_name="acts confirm",
+        class_name="acts",
         role="group",
     )
 
@@ -220,10 +221,10 @@ def _limits() -> rx.Component:
 def _name() -> rx.Component:
     return rx.el.section(
         rx.el.h2("Name"),
-        rx.el.label(
-            "Name",
+        rx.el.div(
             rx.el.input(
                 key=TeamState.name,
+                aria_label="Name",
                 default_value=TeamState.name,
                 max_length=100,
                 auto_complete="off",
