@@ -10,7 +10,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from openlinear.components.acting import Personal, an_id
 from openlinear.components.audit import Deed, deed_of
 from openlinear.components.limits import Bound, amount, bounds_of
-from openlinear.services import audit, invitations, limits, members, teams
+from openlinear.services import audit, invitations, limits, members, projects, teams
 from openlinear.services.errors import NotFound, ServiceError
 from openlinear.services.team_views import InvitationView, MemberView, TeamView
 from openlinear.services.views import Actor
@@ -42,6 +42,12 @@ class Link:
     ends: str
 
 
+@dataclass(frozen=True)
+class Place:
+    id: str
+    name: str
+
+
 class TeamState(Personal, rx.State):
     team_id: str = ""
     name: str = ""
@@ -50,7 +56,8 @@ class TeamState(Personal, rx.State):
     missing: bool = False
     people: list[Person] = []
     asking: str = ""
-    """Whose removal, or `team` for its end, is to be confirmed."""
+    """Which member's or project's removal, or `team` for its own end, is to be confirmed."""
+    places: list[Place] = []
     links: list[Link] = []
     made: str = ""
     """The link that was just made: it is shown until the page is left."""
@@ -79,6 +86,8 @@ class TeamState(Personal, rx.State):
                 self._show(team)
                 found = await members.list_members(session, actor, team.id)
                 self.people = [_person(one, team, actor) for one in found]
+                seen = await projects.list_projects(session, actor)
+                self.places = [Place(str(one.id), one.name) for one in seen if one.team_id == team.id]
                 if self.role != "member":
                     await self._read_managed(session, actor, team.id)
         except NotFound:
@@ -175,6 +184,13 @@ class TeamState(Personal, rx.State):
             return rx.redirect("/teams")
         await self._read()
         return None
+
+    @rx.event
+    async def remove_project(self, project_id: str) -> None:
+        self.asking = ""
+        async with self._acting() as (session, actor):
+            await projects.delete_project(session, actor, an_id(project_id))
+        await self._read()
 
     @rx.event
     async def delete(self) -> Any:

@@ -9,7 +9,7 @@ from openlinear.components.audit import Deed
 from openlinear.components.limits import limit_fields
 from openlinear.components.notice import NoticeState, notice
 from openlinear.live import LiveState
-from openlinear.pages.team import Link, Person, TeamState
+from openlinear.pages.team import Link, Person, Place, TeamState
 
 ROUTE = "/teams/[at_team]"
 
@@ -32,6 +32,7 @@ def team_page() -> rx.Component:
                 rx.cond(
                     TeamState.team_id != "",
                     rx.fragment(
+                        _projects(),
                         _members(),
                         rx.cond(TeamState.manages, _invitations()),
                         _limits(),
@@ -54,6 +55,52 @@ def _bones() -> rx.Component:
         rx.el.div(class_name="bone"),
         class_name="bones",
         aria_busy=True,
+    )
+
+
+def _projects() -> rx.Component:
+    return rx.el.section(
+        rx.el.h2("Projects"),
+        rx.cond(
+            TeamState.places,
+            rx.el.div(rx.foreach(TeamState.places, _place), class_name="rows"),
+            rx.el.p("None yet.", class_name="meta"),
+        ),
+        rx.cond(
+            TeamState.manages,
+            ui.link("New project", href="/projects#new", class_name="btn", justify_self="start"),
+        ),
+    )
+
+
+def _place(place: rx.Var[Place]) -> rx.Component:
+    return rx.el.div(
+        rx.el.span(
+            ui.link(place.name, href="/p/" + place.id, class_name="name", title=place.name), class_name="grow"
+        ),
+        rx.cond(
+            TeamState.manages,
+            rx.cond(
+                TeamState.asking == place.id,
+                _confirm(
+                    "Delete it with its tasks? What was pushed stays.",
+                    "Delete",
+                    TeamState.remove_project(place.id),
+                ),
+                rx.el.span(
+                    rx.el.button(
+                        "Delete",
+                        class_name="btn",
+                        type="button",
+                        custom_attrs={"aria-label": "Delete " + place.name},
+                        on_click=TeamState.ask(place.id),
+                    ),
+                    class_name="acts",
+                ),
+            ),
+        ),
+        class_name="row wraps",
+        key=place.id,
     )
 
 

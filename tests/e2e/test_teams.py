@@ -138,6 +138,13 @@ async def test_roles_limits_and_the_log_on_the_teams_page(arrive: Arrive, scribe
     await page.get_by_role("button", name="Leave").click()
     await page.get_by_role("group").get_by_role("button", name="Leave").click()
     await expect(page.get_by_text("A team needs an owner")).to_be_visible()
+    await page.get_by_role("button", name="Delete Cart service").click()
+    await page.get_by_role("group").get_by_role("button", name="Delete").click()
+    await expect(page.get_by_text("deleted the project Cart service")).to_be_visible()
+    await page.get_by_role("button", name="Delete team").click()
+    await page.get_by_role("group").get_by_role("button", name="Delete team").click()
+    await page.wait_for_url("**/teams")
+    await expect(page.get_by_text("You are in no team")).to_be_visible()
 
 
 async def test_a_newcomer_registers_on_the_way_to_the_team(arrive: Arrive) -> None:

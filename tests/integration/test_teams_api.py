@@ -170,6 +170,10 @@ async def test_the_shapes_of_a_team(api: httpx.AsyncClient, crew: Crew) -> None:
         "subject": "admin",
         "details": {"days": 2, "uses": 3},
     }
+    assert (await api.get("/api/audit")).json() == {"items": [], "nextCursor": None}
+    await projects.create_project(crew.owner, projects.ProjectInput("Own", URL, remote_password="s3cret"))
+    (entry,) = (await api.get("/api/audit")).json()["items"]
+    assert (entry["action"], entry["subject"], entry["details"]) == ("project:created", "Own", {})
     assert (await api.get(f"/api/projects/{crew.project.id}")).json()["teamId"] == str(crew.team.id)
     label = (await api.post("/api/labels", json={"name": "Bug", "teamId": str(crew.team.id)})).json()
     assert label["teamId"] == str(crew.team.id)
