@@ -22,6 +22,7 @@ class JoinState(Personal, rx.State):
     by: str = ""
     ends: str = ""
     member: bool = False
+    trouble: str = ""
     error: str = ""
 
     @rx.event
@@ -33,7 +34,7 @@ class JoinState(Personal, rx.State):
             async with self._acting() as (session, actor):
                 found = await invitations.look(session, actor, self._link())
         except (NotFound, TooMany) as error:
-            self.error = str(error)
+            self._refuse(error)
             return
         self.team_id, self.team, self.role, self.by = (
             str(found.team_id),
@@ -49,9 +50,13 @@ class JoinState(Personal, rx.State):
             async with self._acting() as (session, actor):
                 team = await invitations.join(session, actor, self._link())
         except (NotFound, TooMany) as error:
-            self.error = str(error)
+            self._refuse(error)
             return None
         return rx.redirect(f"/teams/{team.id}", replace=True)
+
+    def _refuse(self, error: NotFound | TooMany) -> None:
+        self.trouble = "Not now" if isinstance(error, TooMany) else "This link leads nowhere"
+        self.error = str(error)
 
     def _link(self) -> str:
         return self.router.url.path.rstrip("/").rpartition("/")[2]
@@ -63,7 +68,7 @@ def join_page() -> rx.Component:
         rx.cond(
             JoinState.error != "",
             rx.fragment(
-                rx.el.h1("This link leads nowhere"),
+                rx.el.h1(JoinState.trouble),
                 rx.el.p(JoinState.error, role="alert"),
                 ui.link("See your teams", href="/teams", class_name="btn", justify_self="start"),
             ),
