@@ -31,6 +31,7 @@ CHECKS: tuple[Check, ...] = (
     janitor_sandboxes.trials,
     janitor_files.half_taken,
     janitor_files.unknown_projects,
+    janitor_files.lent_to_others,
     janitor_files.stale_locks,
     janitor_files.unfinished_kept,
     janitor_files.temporary,

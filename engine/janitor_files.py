@@ -9,7 +9,7 @@ from uuid import UUID
 from engine.findings import Found, busy, unsettled
 from engine.folders import ids_in, names_in
 from engine.git.demo import demo_home
-from engine.git.removal import clear_locks, projects_in, remove_project
+from engine.git.removal import clear_locks, lent, lent_objects, projects_in, remove_project
 from engine.kept import lock_name
 from engine.locks import alone
 from engine.world import World
@@ -47,6 +47,23 @@ async def unknown_projects(here: World) -> list[Found]:
     for project_id in sorted(there - known - needed):
         if await remove_project(settings.repos, home, project_id):
             found.append(Found("project", str(project_id), "Its repositories were removed with it.", True))
+    return found
+
+
+async def lent_to_others(here: World) -> list[Found]:
+    """Objects that lie in the sandbox of somebody who may no longer use their project. None is lost: whoever
+    may again is lent them by the next run.
+    """
+    there = await asyncio.to_thread(lent, here.settings.repos)
+    needed = {(run.user_id, run.project_id) for run in await unsettled(here)}
+    known = await here.product.known()
+    found = []
+    for user_id, project_id in sorted(there - needed):
+        if project_id in known.projects and not known.may_use(user_id, project_id):
+            path = lent_objects(here.settings.repos, user_id, project_id)
+            await asyncio.to_thread(shutil.rmtree, path, ignore_errors=True)
+            detail = f"What was lent of it to {user_id}, who may not use it any more, was removed."
+            found.append(Found("lent", str(project_id), detail, True))
     return found
 
 

@@ -137,14 +137,17 @@ async def _unknown(here: World, box: Box, run_id: UUID) -> list[Found]:
 
 
 async def _spares(here: World, box: Box, names: Collection[str]) -> list[Found]:
-    """Files that are kept for a project's next run, of projects that are deleted."""
+    """Files that are kept for a project's next run, of projects that are deleted or the user's no more."""
     spares = {name: UUID(match[1]) for name in names if (match := _SPARE.fullmatch(name))}
-    known = (await here.product.known()).projects if spares else frozenset()
-    gone = [name for name, project_id in spares.items() if project_id not in known]
+    if not spares:
+        return []
+    known = await here.product.known()
+    gone = [name for name, project_id in spares.items() if not known.may_use(box.user_id, project_id)]
     if gone:
         await _remove(here, box, [f".spares/{name}" for name in gone])
     return [
-        Found("spare", name, "Files for a deleted project's next run were removed.", True) for name in gone
+        Found("spare", name, "Files for the next run of a project that is gone were removed.", True)
+        for name in gone
     ]
 
 

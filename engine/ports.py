@@ -289,6 +289,11 @@ class Known:
 
     users: frozenset[UUID]
     projects: frozenset[UUID]
+    uses: frozenset[tuple[UUID, UUID]] | None = None
+    """(user, project) of who may work with what; None where everybody may with everything."""
+
+    def may_use(self, user_id: UUID, project_id: UUID) -> bool:
+        return project_id in self.projects and (self.uses is None or (user_id, project_id) in self.uses)
 
 
 @dataclass(frozen=True, slots=True)

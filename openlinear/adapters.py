@@ -12,7 +12,7 @@ from engine.ports import BatchNews, Brief, Credential, Known, Product, ProviderK
 from openlinear import db, vault
 from openlinear.models import Project, Provider, User
 from openlinear.services import batch_news, credentials, execution, preferences
-from openlinear.services.access import usable_by
+from openlinear.services.access import usable_by, viewers
 
 KEY_CHANGED = (
     "{what} can no longer be read, since OPENLINEAR_SECRET_KEY is another one now. Enter it again{where}."
@@ -52,8 +52,10 @@ class OpenLinear:
     async def known(self) -> Known:
         async with db.transaction() as session:
             users = await session.scalars(select(col(User.id)))
-            projects = await session.scalars(select(col(Project.id)))
-            return Known(frozenset(users), frozenset(projects))
+            projects = frozenset(await session.scalars(select(col(Project.id))))
+            seen_by = await viewers(session, projects)
+            uses = {(user, project) for project, seers in seen_by.items() for user in seers}
+            return Known(frozenset(users), projects, frozenset(uses))
 
     async def slots(self, session: Any, user_id: UUID) -> int:
         return await preferences.slots(session, user_id)

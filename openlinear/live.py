@@ -18,13 +18,14 @@ from uuid import UUID
 
 import reflex as rx
 from reflex.state import StateUpdate
+from sqlmodel.ext.asyncio.session import AsyncSession
 
 from openlinear import db, metrics
-from openlinear.components.cards import card_of, plain, progress_of
+from openlinear.components.cards import progress_of
 from openlinear.engine_client import engine_client
+from openlinear.livecards import cards_of
 from openlinear.newsreader import NewsReader, news_reader
-from openlinear.services import accounts, boards, tasks
-from openlinear.services.errors import NotFound
+from openlinear.services import access, accounts
 from openlinear.services.feed import News
 from openlinear.services.views import Actor, LogEntry
 from openlinear.vitals import Vitals, monitor
@@ -160,19 +161,39 @@ class Hub:
     async def _take(self, item: News) -> None:
         if item.kind == "session:ended":
             await self._end(str(item.data.get("sessionId", "")))
+        if item.kind == "team:left":
+            await self._look_again(item.user_id)
         if item.project_id is None or item.task_id is None:
             return
-        seats = [(sid, seat) for sid, seat in self._seats.items() if seat.project_id == item.project_id]
-        for sid, seat in seats:
-            if seat.actor.id not in item.viewers:
-                await self.leave(sid)
-        if not seats:
+        await self._admit(item.project_id, item.viewers)
+        if not self._seats_at(item.project_id):
             self._pending.pop(item.project_id, None)
             return
         pending = self._pending.setdefault(item.project_id, Pending())
         _sort_in(pending, item)
         if pending.due is None or pending.due.done():
             pending.due = asyncio.create_task(self._beat(item.project_id, pending))
+
+    def _seats_at(self, project_id: UUID) -> list[tuple[str, Seat]]:
+        return [(sid, seat) for sid, seat in self._seats.items() if seat.project_id == project_id]
+
+    async def _admit(self, project_id: UUID, viewers: frozenset[UUID]) -> None:
+        """Nobody else keeps a seat at this project; their pages read it again, and find it gone."""
+        for sid, seat in self._seats_at(project_id):
+            if seat.actor.id not in viewers:
+                await self.leave(sid)
+                await self._send(sid, LiveState, {"behind": time.monotonic_ns()})
+
+    async def _admit_as_of(self, session: AsyncSession, project_id: UUID) -> None:
+        """The same, by what the database says now: for what was just read of it, and is about to be sent."""
+        seen_by = await access.viewers(session, [project_id])
+        await self._admit(project_id, seen_by.get(project_id, frozenset()))
+
+    async def _look_again(self, user_id: UUID | None) -> None:
+        """Somebody left a team: what they look at may be none of theirs now."""
+        async with db.transaction() as session:
+            for project_id in {s.project_id for s in self._seats.values() if s.actor.id == user_id}:
+                await self._admit_as_of(session, project_id)
 
     async def _end(self, session_id: str) -> None:
         """A login is over: its connections leave, and their pages go to sign in."""
@@ -238,6 +259,7 @@ class Hub:
             pending.rows_read = time.monotonic()
             async with db.transaction() as session:
                 rows = await engine_client().latest(session, latest)
+                await self._admit_as_of(session, project_id)
             for task_id, run in rows.items():
                 value = progress_of(str(run.id), run.status, run.progress, run.message)
                 pending.rows[task_id] = value
@@ -249,29 +271,17 @@ class Hub:
         await self._send(_room(project_id), LiveState, {f"p:{task_id}": {"n": number, **value}})
 
     async def _send_cards(self, project_id: UUID, changed: dict[UUID, News]) -> None:
-        for task_id, item in changed.items():
-            seat = next((seat for seat in self._seats.values() if seat.project_id == project_id), None)
-            if seat is None:
-                return
-            card: dict[str, Any] = {"project": str(project_id), "gone": True}
-            if item.kind != "task:deleted":
-                async with db.transaction() as session:
-                    with contextlib.suppress(NotFound):
-                        view = await tasks.task(session, seat.actor, task_id)
-                        card = card if view.archived else plain(card_of(view))
-            await self._send(_room(project_id), LiveState, {f"c:{task_id}": {"n": item.id, **card}})
-        await self._send_counts(project_id, changed.values())
-
-    async def _send_counts(self, project_id: UUID, changed: Iterable[News]) -> None:
-        """A browser that has not loaded a card cannot know which column it has left."""
-        seat = next((seat for seat in self._seats.values() if seat.project_id == project_id), None)
-        number = max((item.id for item in changed), default=0)
-        if seat is None or not number:
+        """Read in the name of somebody who is seated. Whoever may not see it by then is not sent it."""
+        while changed and (seats := self._seats_at(project_id)):
+            sid, seat = seats[0]
+            async with db.transaction() as session:
+                values = await cards_of(session, seat.actor, project_id, changed)
+                await self._admit_as_of(session, project_id)
+            if self._seats.get(sid) is not seat:
+                continue  # the reader may have been the one who lost sight of it
+            for key, value in values.items():
+                await self._send(_room(project_id), LiveState, {key: value})
             return
-        async with db.transaction() as session:
-            counts = await boards.counts(session, seat.actor, project_id)
-        value = {"n": number, "project": str(project_id), **counts}
-        await self._send(_room(project_id), LiveState, {"counts": value})
 
     async def _send(self, room: str, state: type[rx.State], values: dict[str, Any]) -> None:
         delta = {state.get_full_name(): values}

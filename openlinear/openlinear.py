@@ -15,11 +15,17 @@ from openlinear.components.shell import ShellState
 from openlinear.live import live
 from openlinear.pages.board import ROUTE, BoardState, board_page
 from openlinear.pages.elsewhere import Elsewhere
+from openlinear.pages.join import ROUTE as JOIN
+from openlinear.pages.join import JoinState, join_page
 from openlinear.pages.projects import ProjectsState, home_page, projects_page
 from openlinear.pages.settings import SettingsState, settings_page
 from openlinear.pages.sign_in import login_page, register_page
 from openlinear.pages.storage import StorageState, storage_page
 from openlinear.pages.task import PanelState
+from openlinear.pages.team import TeamState
+from openlinear.pages.team_view import ROUTE as TEAM
+from openlinear.pages.team_view import team_page
+from openlinear.pages.teams import TeamsState, teams_page
 from openlinear.services.errors import NotSignedIn, ServiceError
 
 log = logging.getLogger(__name__)
@@ -80,6 +86,19 @@ app.add_page(
     title="Projects · OpenLinear",
     on_load=[Elsewhere.arrive, ShellState.load, ProjectsState.load],
 )
+app.add_page(
+    teams_page,
+    route="/teams",
+    title="Teams · OpenLinear",
+    on_load=[Elsewhere.arrive, ShellState.load, TeamsState.load],
+)
+app.add_page(
+    team_page,
+    route=TEAM,
+    title="Team · OpenLinear",
+    on_load=[Elsewhere.arrive, ShellState.load, TeamState.load],
+)
+app.add_page(join_page, route=JOIN, title="Join · OpenLinear", on_load=[Elsewhere.arrive, JoinState.load])
 app.add_page(
     settings_page,
     route="/settings",

@@ -66,7 +66,14 @@ def upgrade() -> None:
     op.add_column("changes", sa.Column("team_id", sa.Uuid(), nullable=True))
     op.add_column("projects", sa.Column("team_id", sa.Uuid(), sa.ForeignKey("teams.id"), nullable=True))
     op.create_index("ix_projects_team_id", "projects", ["team_id"], unique=False)
-    _keys("verified_at IS NOT NULL AND team_id IS NULL")
+    op.drop_index("projects_key", "projects")
+    op.create_index(
+        "projects_key",
+        "projects",
+        ["user_id", "key"],
+        unique=True,
+        postgresql_where=sa.text("verified_at IS NOT NULL AND team_id IS NULL"),
+    )
     op.alter_column("labels", "user_id", nullable=True)
     op.add_column(
         "labels",
@@ -76,24 +83,3 @@ def upgrade() -> None:
         "labels_name_in_team", "labels", ["team_id", sa.literal_column("lower(name)")], unique=True
     )
     op.create_check_constraint("labels_have_one_owner", "labels", "num_nonnulls(user_id, team_id) = 1")
-
-
-def downgrade() -> None:
-    op.execute("DELETE FROM labels WHERE user_id IS NULL")
-    op.drop_constraint("labels_have_one_owner", "labels")
-    op.drop_column("labels", "team_id")
-    op.alter_column("labels", "user_id", nullable=False)
-    op.execute("DELETE FROM projects WHERE team_id IS NOT NULL")
-    _keys("verified_at IS NOT NULL")
-    op.drop_column("projects", "team_id")
-    op.drop_column("changes", "team_id")
-    for table in ("audit_log", "team_invitations", "team_members", "teams"):
-        op.drop_table(table)
-
-
-def _keys(where: str) -> None:
-    """One key a project of a person's own, among those that this condition selects."""
-    op.drop_index("projects_key", "projects")
-    op.create_index(
-        "projects_key", "projects", ["user_id", "key"], unique=True, postgresql_where=sa.text(where)
-    )

@@ -69,6 +69,13 @@ export function SignIn({ action, fields, verb }) {
   );
 }
 
+/** Between signing in and registering: where to go afterwards goes along. */
+export function Way({ href, className, children }) {
+  const [query, setQuery] = useState("");
+  useEffect(() => setQuery(location.search), []);
+  return h("a", { href: href + query, className }, children);
+}
+
 export function SignOut({ className, children }) {
   const leave = async () => {
     await post("/api/auth/logout", {}).catch(() => null);

@@ -193,6 +193,13 @@ class Batches:
             query = query.where(tuple_(col(Batch.created_at), col(Batch.id)) < before)
         return await _views(session, list(await session.scalars(query)))
 
+    async def open_of(
+        self, session: AsyncSession, user_id: UUID, project_ids: Collection[UUID]
+    ) -> list[UUID]:
+        """This user's batches in these projects that are not over."""
+        mine = (col(Batch.user_id) == user_id) & col(Batch.project_id).in_(project_ids)
+        return list(await session.scalars(select(col(Batch.id)).where(mine, col(Batch.ended_at).is_(None))))
+
     async def of_run(self, session: AsyncSession, run_id: UUID) -> UUID | None:
         """The batch that a run belongs to."""
         return await session.scalar(select(col(Run.batch_id)).where(col(Run.id) == run_id))

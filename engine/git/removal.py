@@ -8,7 +8,7 @@ from pathlib import Path
 from uuid import UUID
 
 from engine.errors import RunError
-from engine.folders import ids_in, names_in
+from engine.folders import ids_in
 from engine.git.lock import locked
 from engine.git.mirror import clear_stale
 
@@ -22,9 +22,17 @@ def projects_in(repos: Path, demo_home: Path) -> set[UUID]:
     for kind in _KINDS:
         for suffix in (kind, f"{kind}.new", kind.replace(".git", ".lock")):
             found |= set(ids_in(repos / "mirrors", suffix))
-    for user in names_in(repos / "users"):
-        found |= set(ids_in(repos / "users" / user / "objects"))
-    return found
+    return found | {project_id for _, project_id in lent(repos)}
+
+
+def lent(repos: Path) -> set[tuple[UUID, UUID]]:
+    """(user, project) of all objects that are lent to a user's sandbox."""
+    users = ids_in(repos / "users")
+    return {(user, project) for user in users for project in ids_in(repos / "users" / str(user) / "objects")}
+
+
+def lent_objects(repos: Path, user_id: UUID, project_id: UUID) -> Path:
+    return repos / "users" / str(user_id) / "objects" / str(project_id)
 
 
 async def remove_project(repos: Path, demo_home: Path, project_id: UUID) -> bool:
@@ -35,9 +43,9 @@ async def remove_project(repos: Path, demo_home: Path, project_id: UUID) -> bool
             if not ours:
                 return False
             await asyncio.to_thread(_remove, place)
-    for user in await asyncio.to_thread(names_in, repos / "users"):
-        lent = repos / "users" / user / "objects" / str(project_id)
-        await asyncio.to_thread(shutil.rmtree, lent, ignore_errors=True)
+    for user_id in await asyncio.to_thread(ids_in, repos / "users"):
+        path = lent_objects(repos, user_id, project_id)
+        await asyncio.to_thread(shutil.rmtree, path, ignore_errors=True)
     return True
 
 

@@ -20,6 +20,8 @@ from openlinear.services.views import Actor
 router = APIRouter(tags=["events"])
 
 HEARTBEAT_SECONDS = 15.0
+OWN = ("session:", "team:")
+"""What the web processes tell each other."""
 HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
 
@@ -105,5 +107,5 @@ def _frames(batch: Sequence[News], viewer: UUID) -> str:
     return "".join(
         f"id: {news.id}\nevent: {news.kind}\ndata: {json.dumps(news.data)}\n\n"
         for news in batch
-        if viewer in news.viewers and not news.kind.startswith("session:")
+        if viewer in news.viewers and not news.kind.startswith(OWN)
     )

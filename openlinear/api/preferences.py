@@ -1,4 +1,4 @@
-"""Labels, execution settings and model providers over HTTP."""
+"""Labels, execution settings, model providers and one's own log over HTTP."""
 
 from typing import Annotated
 from uuid import UUID
@@ -9,7 +9,8 @@ from pydantic import Field, SecretStr, StrictInt
 from openlinear.api.projects import Limit
 from openlinear.api.security import Me, Session
 from openlinear.api.shapes import Items, Label, LimitsChange, Provider, Settings, Shape, page_of
-from openlinear.services import labels, paging, preferences, providers
+from openlinear.api.team_shapes import AuditEntry
+from openlinear.services import audit, labels, paging, preferences, providers
 
 router = APIRouter(prefix="/api")
 
@@ -86,6 +87,14 @@ async def update_settings(body: SettingsChange, session: Session, actor: Me) -> 
     given = body.model_dump(exclude_unset=True)
     patch = preferences.SettingsPatch(**{name: value for name, value in given.items() if value is not None})  # type: ignore[typeddict-item]
     return Settings.model_validate(await preferences.update_settings(session, actor, patch))
+
+
+@router.get("/audit", tags=["audit"])
+async def show_audit(
+    session: Session, actor: Me, limit: Limit = paging.LIMIT, cursor: str | None = None
+) -> Items[AuditEntry]:
+    """What the caller did to what is theirs alone, the latest first. A team has a log of its own."""
+    return page_of(await audit.own(session, actor, limit=limit, cursor=cursor), AuditEntry)
 
 
 @router.get("/opencode/providers", tags=["providers"])

@@ -1,6 +1,6 @@
 """What is around every signed-in page: the sidebar with the projects, and what is wrong, in one line."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import reflex as rx
@@ -8,7 +8,9 @@ import reflex as rx
 from openlinear.components import ui
 from openlinear.components.acting import Personal
 from openlinear.live import hub
-from openlinear.services import projects
+from openlinear.services import projects, teams
+from openlinear.services.team_views import TeamView
+from openlinear.services.views import ProjectView
 from openlinear.vitals import Vitals, monitor
 
 
@@ -21,9 +23,18 @@ class Place:
     demo: bool
 
 
+@dataclass(frozen=True)
+class Group:
+    """A team's projects; one's own under an empty id."""
+
+    id: str
+    name: str
+    places: list[Place] = field(default_factory=list)
+
+
 class ShellState(Personal, rx.State):
     name: str = ""
-    places: list[Place] = []
+    groups: list[Group] = []
     folded: bool = False
     unfolded: bool = False
     """On narrow screens the sidebar is away until it is asked for."""
@@ -34,9 +45,9 @@ class ShellState(Personal, rx.State):
     async def load(self) -> None:
         async with self._acting() as (session, actor):
             self.name = actor.name
-            self.places = [
-                Place(str(one.id), one.name, one.demo) for one in await projects.list_projects(session, actor)
-            ]
+            self.groups = _groups(
+                await projects.list_projects(session, actor), await teams.list_teams(session, actor)
+            )
             await hub.welcome(self.router.session.session_id)
             self.vitals = await monitor.look(session)
         self.unfolded = False
@@ -54,6 +65,15 @@ class ShellState(Personal, rx.State):
     @rx.event
     async def toggle_sheet(self) -> None:
         self.sheet = not self.sheet
+
+
+def _groups(seen: list[ProjectView], mine: list[TeamView]) -> list[Group]:
+    def of(team_id: object) -> list[Place]:
+        return [Place(str(one.id), one.name, one.demo) for one in seen if one.team_id == team_id]
+
+    shared = [Group(str(one.id), one.name, of(one.id)) for one in mine]
+    own = of(None)
+    return [Group("", "Projects", own), *shared] if own or not shared else shared
 
 
 def shell(*children: rx.Component, current: rx.Var[str] | str = "") -> rx.Component:
@@ -92,11 +112,16 @@ def _sidebar(current: rx.Var[str] | str) -> rx.Component:
             ui.icon_button("panel-left", "Hide the sidebar", on_click=ShellState.fold),
             class_name="head",
         ),
-        rx.el.span("Projects", class_name="caption meta"),
-        rx.foreach(ShellState.places, lambda place: _place(place, current)),
+        rx.foreach(ShellState.groups, lambda group: _group(group, current)),
         ui.link(ui.icon("plus", 14), rx.el.span("New project"), href="/projects#new", class_name="nav-row"),
         rx.el.div(
             ui.ThemeSwitch.create(),
+            ui.link(
+                ui.icon("users", 14),
+                rx.el.span("Teams"),
+                href="/teams",
+                class_name=rx.cond(rx.Var.create(current) == "teams", "nav-row on", "nav-row"),
+            ),
             ui.link(
                 ui.icon("settings", 14),
                 rx.el.span("Settings"),
@@ -112,6 +137,18 @@ def _sidebar(current: rx.Var[str] | str) -> rx.Component:
         ),
         class_name="sidebar",
         aria_label="Projects",
+    )
+
+
+def _group(group: rx.Var[Group], current: rx.Var[str] | str) -> rx.Component:
+    return rx.fragment(
+        rx.cond(
+            group.id == "",
+            rx.el.span(group.name, class_name="caption meta"),
+            ui.link(group.name, href="/teams/" + group.id, title=group.name, class_name="caption meta"),
+        ),
+        rx.foreach(group.places, lambda place: _place(place, current)),
+        key=group.id,
     )
 
 

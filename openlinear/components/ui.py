@@ -61,6 +61,13 @@ class SignIn(Page):
     verb: rx.Var[str]
 
 
+class Way(Page):
+    """A link that keeps where to go after signing in."""
+
+    tag = "Way"
+    href: rx.Var[str]
+
+
 class SignOut(Page):
     tag = "SignOut"
 

@@ -64,25 +64,23 @@ class BoardState(Personal, rx.State):
                 wanted = an_id(project_id)
                 if not await feed.may_see(session, actor, wanted):
                     raise NotFound("There is no such project.")
-                task = an_id(task_id) if task_id else None
+                await hub.join(sid, actor, wanted, an_id(task_id) if task_id else None)
+                if not known:
+                    board = await boards.board(session, actor, wanted)
+                    self._show(board)
+                    if board.project.demo:
+                        self.demo_model = await providers.default_model(session, actor, demo=True)
+                    self._sid = sid
             except NotFound:
                 self._clear()
                 self.missing = True
                 await hub.leave(sid)
-                return
-            await hub.join(sid, actor, wanted, task)
-            if not known:
-                board = await boards.board(session, actor, wanted)
-                self._show(board)
-                if board.project.demo:
-                    self.demo_model = await providers.default_model(session, actor, demo=True)
-                self._sid = sid
 
     @rx.event
     async def reread(self) -> Any:
-        """News were missed: read the board as on a new connection."""
+        """News were missed, or this person may not see it any more: read all as on a new connection."""
         self._sid = ""
-        return BoardState.open
+        return [BoardState.open, PanelState.open, shell.ShellState.load]
 
     @rx.event
     async def more(self, column: str) -> None:

@@ -110,7 +110,11 @@ def _limits() -> rx.Component:
         rx.el.p(
             "They hold for each run of this task. Nothing goes above your own limits under ",
             ui.link("Settings", href="/settings"),
-            ".",
+            rx.cond(
+                PanelState.of_team != "",
+                rx.fragment(" or above ", ui.link("the team's", href="/teams/" + PanelState.of_team), "."),
+                ".",
+            ),
             class_name="meta",
         ),
         open=unfolded,

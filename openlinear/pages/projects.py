@@ -1,19 +1,29 @@
 """Choosing a project, making one, and the demo."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import reflex as rx
 
 from openlinear.components import shell, ui
-from openlinear.components.acting import Personal
+from openlinear.components.acting import Personal, an_id
 from openlinear.components.notice import NoticeState, notice
 from openlinear.live import LiveState
-from openlinear.services import demo, projects
+from openlinear.services import demo, projects, teams
 from openlinear.services.errors import Invalid, ServiceError
+
+
+@dataclass(frozen=True)
+class Home:
+    """A team that this person may make projects in."""
+
+    id: str
+    name: str
 
 
 class ProjectsState(Personal, rx.State):
     offered: bool = False
+    homes: list[Home] = []
     ready: bool = False
     error: str = ""
     busy: bool = False
@@ -22,6 +32,8 @@ class ProjectsState(Personal, rx.State):
     async def load(self) -> None:
         async with self._acting() as (session, actor):
             self.offered = await demo.demo_offered(session, actor)
+            found = await teams.list_teams(session, actor)
+        self.homes = [Home(str(one.id), one.name) for one in found if one.role != "member"]
         self.ready = True
         self.error, self.busy = "", False
 
@@ -43,13 +55,14 @@ class ProjectsState(Personal, rx.State):
         """Make a project once its remote has been read, which can take some seconds."""
         self.error, self.busy = "", True
         yield
-        url = str(data.get("url", "")).strip()
+        url, home = str(data.get("url", "")).strip(), str(data.get("home", ""))
         wanted = projects.ProjectInput(
             name=str(data.get("name", "")).strip() or name_of(url),
             clone_url=url,
             default_branch=str(data.get("branch", "")).strip() or None,
             remote_username=str(data.get("username", "")).strip() or None,
             remote_password=str(data.get("password", "")) or None,
+            team_id=an_id(home) if home else None,
         )
         try:
             async with self._acting() as (_, actor):
@@ -76,13 +89,7 @@ def projects_page() -> rx.Component:
         shell.banners(LiveState.get_full_name(), ProjectsState.load),
         rx.el.main(
             rx.cond(ProjectsState.ready & ProjectsState.offered, _demo()),
-            rx.cond(
-                shell.ShellState.places,
-                rx.el.section(
-                    rx.el.h2("Yours"),
-                    rx.el.div(rx.foreach(shell.ShellState.places, _row), class_name="rows"),
-                ),
-            ),
+            rx.foreach(shell.ShellState.groups, _group),
             _new(),
             class_name="content",
         ),
@@ -104,6 +111,17 @@ def _demo() -> rx.Component:
             rx.el.button("Try the demo project", class_name="btn", on_click=ProjectsState.try_demo),
             class_name="offer",
         )
+    )
+
+
+def _group(group: rx.Var[shell.Group]) -> rx.Component:
+    return rx.cond(
+        group.places,
+        rx.el.section(
+            rx.el.h2(rx.cond(group.id == "", "Yours", group.name)),
+            rx.el.div(rx.foreach(group.places, _row), class_name="rows"),
+            key=group.id,
+        ),
     )
 
 
@@ -140,6 +158,20 @@ def _new() -> rx.Component:
                 placeholder="https://github.com/you/repository.git",
                 type="text",
                 input_mode="url",
+            ),
+            rx.cond(
+                ProjectsState.homes,
+                rx.el.label(
+                    "For",
+                    rx.el.select(
+                        rx.el.option("Yourself", value=""),
+                        rx.foreach(ProjectsState.homes, lambda home: rx.el.option(home.name, value=home.id)),
+                        name="home",
+                        class_name="select",
+                    ),
+                    rx.el.span("A project stays with its owner or team.", class_name="meta"),
+                    class_name="field",
+                ),
             ),
             rx.el.div(
                 _field("Name", "Empty: the repository's name.", name="name", max_length=100),

@@ -254,8 +254,8 @@ def _limits() -> rx.Component:
     return rx.el.section(
         rx.el.h2("Limits of a run"),
         rx.el.p(
-            "They hold for every task you execute. A run that reaches one is stopped, and what it did so "
-            "far goes to its branch.",
+            "They hold for every task you execute, and in a team's projects the team's hold as well. A run "
+            "that reaches one is stopped, and what it did so far goes to its branch.",
             class_name="meta",
         ),
         limit_fields(SettingsState.bounds, SettingsState.set_limit),

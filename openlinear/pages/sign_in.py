@@ -10,7 +10,7 @@ def login_page() -> rx.Component:
         "Log in",
         ui.SignIn.create(action="/api/auth/login", fields=["email", "password"], verb="Log in"),
         "No account yet?",
-        rx.el.a("Register", href="/register", class_name="link"),
+        ui.Way.create("Register", href="/register", class_name="link"),
     )
 
 
@@ -21,7 +21,7 @@ def register_page() -> rx.Component:
             action="/api/auth/register", fields=["name", "email", "password"], verb="Create account"
         ),
         "You have one?",
-        rx.el.a("Log in", href="/login", class_name="link"),
+        ui.Way.create("Log in", href="/login", class_name="link"),
     )
 
 

@@ -96,6 +96,8 @@ class PanelState(Personal, rx.State):
     entries: list[dict[str, Any]] = []
     patch: str = ""
     kept: Kept = Kept()
+    of_team: str = ""
+    """The team whose project it is; empty for a person's own."""
     tab: str = "conversation"
     missing: bool = False
     _above: Limits = Limits()
@@ -126,18 +128,21 @@ class PanelState(Personal, rx.State):
                 task = await tasks.task(session, actor, ident)
                 self.tags = [
                     Tag(str(one.id), one.name, one.color, any(one.id == worn.id for worn in task.labels))
-                    for one in await labels.list_labels(session, actor)
+                    for one in await labels.for_project(session, actor, task.project_id)
                 ]
-                demo = (await projects.get_project(session, actor, task.project_id)).demo
+                project = await projects.get_project(session, actor, task.project_id)
+                demo, self.of_team = project.demo, str(project.team_id or "")
                 self.models = await providers.model_choices(session, actor, demo=demo)
                 self.default_model = await providers.default_model(session, actor, demo=demo)
-                self._above = await limits.above_tasks(session, actor)
+                self._above = await limits.above_tasks(session, actor, project.team_id)
                 self.asks = [_ask(ask) for ask in await execution.asks(session, actor, ident)]
                 self.patch = (await execution.diff(session, actor, ident)).patch
                 self.kept = await _kept(session, actor, task)
                 self._show(task, seen)
         except NotFound:
-            self.missing = True
+            gone = self.task_id
+            self._clear()
+            self.task_id, self.missing = gone, True
             return
         yield
         async for _ in self._read_log(after=0):
@@ -207,7 +212,7 @@ class PanelState(Personal, rx.State):
         async with self._acting() as (session, actor):
             task = await tasks.task(session, actor, an_id(task_id))
             color = COLORS[len(self.tags) % len(COLORS)]
-            label = await labels.create_label(session, actor, name, color)
+            label = await labels.create_for_project(session, actor, task.project_id, name, color)
         self.tags = [*self.tags, Tag(str(label.id), label.name, label.color, False)]
         await self._change(task_id, {"labels": [*(str(one.id) for one in task.labels), str(label.id)]})
 

@@ -1,9 +1,11 @@
-"""Who did what: written in the transaction that does it, read by a team's owners and admins."""
+"""Who did what: written in the transaction that does it. A team's owners and admins read its log,
+everybody what they did to their own.
+"""
 
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, select
 from sqlmodel import col
 from sqlmodel.ext.asyncio.session import AsyncSession
 
@@ -46,10 +48,23 @@ async def of_team(
 ) -> Page[AuditView]:
     """The team's log, the latest first. For its owners and admins."""
     await require_team(session, actor, team_id, "admin")
+    return await _page(session, col(AuditEntry.team_id) == team_id, limit, cursor)
+
+
+async def own(
+    session: AsyncSession, actor: Actor, *, limit: int = paging.LIMIT, cursor: str | None = None
+) -> Page[AuditView]:
+    """What the actor did to what is theirs alone, the latest first."""
+    return await _page(session, col(AuditEntry.user_id) == actor.id, limit, cursor)
+
+
+async def _page(
+    session: AsyncSession, whose: ColumnElement[bool], limit: int, cursor: str | None
+) -> Page[AuditView]:
     query = (
         select(AuditEntry, col(User.name))
         .outerjoin(User, col(User.id) == col(AuditEntry.actor_id))
-        .where(col(AuditEntry.team_id) == team_id)
+        .where(whose)
         .order_by(col(AuditEntry.id).desc())
         .limit(paging.limited(limit) + 1)
     )

@@ -176,6 +176,31 @@ async def test_repositories_of_deleted_projects_go(house: House) -> None:
     assert list(mirrors.iterdir()) == []
 
 
+async def test_what_was_lent_to_who_may_no_longer_use_a_project_goes(house: House) -> None:
+    open_run, _ = await house.begin()
+    mine, other, user = house.line.project_id, uuid4(), house.sandbox.user_id
+    house.product.projects.add(other)
+    objects, spares = (
+        house.settings.repos / "users" / str(user) / "objects",
+        house.sandbox.root / "repos/.spares",
+    )
+    left = [plant(objects / str(other)), plant(spares / f"{other}.{uuid4()}")]
+    plant(objects / str(mine))
+    spare = plant(spares / f"{mine}.{uuid4()}")
+    house.product.uses = {(user, mine)}
+    found = await swept(house)
+    assert found == [("lent", str(other), True), ("spare", left[1].name, True)]
+    assert not any(path.exists() for path in left)
+    assert spare.exists()
+    house.product.uses = set()  # while the run is open, its own stays
+    assert [kind for kind, _, _ in await swept(house)] == ["spare"]
+    assert (objects / str(mine)).exists()
+    shutil.rmtree(house.workspace(open_run))
+    await settle(house, open_run, "done")
+    assert ("lent", str(mine), True) in await swept(house)
+    assert not (objects / str(mine)).exists()
+
+
 async def test_locks_of_killed_gits_go_unless_somebody_works_there(house: House) -> None:
     _, work = await house.begin()
     (work / "a.txt").write_text("a\n")

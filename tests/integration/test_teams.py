@@ -10,7 +10,7 @@ from sqlmodel import col
 
 from engine.errors import RunError
 from engine.limits import Limits
-from engine.models import Run, now
+from engine.models import KeptWork, Run, now
 from openlinear import db
 from openlinear.adapters import product as engine_side
 from openlinear.models import AuditEntry, Invitation, Team
@@ -25,6 +25,7 @@ from openlinear.services import (
     members,
     preferences,
     projects,
+    storage,
     tasks,
     teams,
 )
@@ -342,9 +343,31 @@ async def test_a_removed_member_sees_and_does_nothing_more(crew: Crew) -> None:
                 await refused
     with pytest.raises(RunError):
         await engine_side().remote(crew.project.id, crew.member.id)
+    known = await engine_side().known()
+    assert known.may_use(crew.admin.id, crew.project.id)
+    assert known.may_use(crew.member.id, own.id)
+    assert not known.may_use(crew.member.id, crew.project.id)
     await invited(crew.owner, crew.team.id, crew.member)
     async with db.transaction() as session:
         assert (await tasks.task(session, crew.member, card.id)).execution is not None
+
+
+async def test_kept_work_of_a_teams_project_is_a_members_alone(crew: Crew) -> None:
+    own = await projects.create_project(crew.member, ProjectInput("Own", URL))
+    theirs, mine = uuid4(), uuid4()
+    async with db.transaction() as session:
+        for run_id, project_id in ((theirs, crew.project.id), (mine, own.id)):
+            kept = {"run_id": run_id, "task_id": uuid4(), "project_id": project_id, "title": "Work"}
+            over = now() + timedelta(days=1)
+            session.add(KeptWork(**kept, user_id=crew.member.id, base_sha="1" * 40, expires_at=over))
+    async with db.transaction() as session:
+        assert {one.run_id for one in await storage.kept(session, crew.member)} == {theirs, mine}
+        assert await storage.kept(session, crew.owner) == []
+    await members.remove_member(crew.member, crew.team.id, crew.member.id)
+    async with db.transaction() as session:
+        assert [one.run_id for one in await storage.kept(session, crew.member)] == [mine]
+        with pytest.raises(NotFound):
+            await storage.download(session, crew.member, theirs)
 
 
 async def test_nobody_begins_a_run_while_being_removed(crew: Crew) -> None:

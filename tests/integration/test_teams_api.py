@@ -92,12 +92,8 @@ def filled(body: Any, known: dict[str, str]) -> Any:
     return known.get(body[1:-1], body) if isinstance(body, str) and body.startswith("{") else body
 
 
-@pytest.mark.parametrize(("method", "path", "body", "wanted"), MATRIX)
-async def test_who_may_do_what(
-    api: httpx.AsyncClient, crew: Crew, method: str, path: str, body: Any, wanted: tuple[int, ...]
-) -> None:
-    known = await names(crew)
-    url, given = path.format(**known), filled(body, known)
+async def answers(api: httpx.AsyncClient, crew: Crew, method: str, url: str, given: Any) -> tuple[int, ...]:
+    """What nobody, a stranger, a member, an admin and an owner get."""
     got = []
     for who in (None, crew.stranger, crew.member, crew.admin, crew.owner):
         headers = await bearer(who) if who else {}
@@ -106,7 +102,22 @@ async def test_who_may_do_what(
         if answer.status_code >= 400:
             is_problem(answer, answer.status_code)
             assert crew.team.name not in answer.text
-    assert tuple(got) == wanted
+    return tuple(got)
+
+
+async def test_who_may_read_what(api: httpx.AsyncClient, crew: Crew) -> None:
+    known = await names(crew)
+    for method, path, _, wanted in MATRIX:
+        if method == "GET":
+            assert (path, await answers(api, crew, method, path.format(**known), None)) == (path, wanted)
+
+
+@pytest.mark.parametrize(("method", "path", "body", "wanted"), [row for row in MATRIX if row[0] != "GET"])
+async def test_who_may_do_what(
+    api: httpx.AsyncClient, crew: Crew, method: str, path: str, body: Any, wanted: tuple[int, ...]
+) -> None:
+    known = await names(crew)
+    assert await answers(api, crew, method, path.format(**known), filled(body, known)) == wanted
 
 
 async def test_every_route_of_teams_is_in_the_matrix(product: Workerless) -> None:
@@ -170,6 +181,10 @@ async def test_the_shapes_of_a_team(api: httpx.AsyncClient, crew: Crew) -> None:
         "subject": "admin",
         "details": {"days": 2, "uses": 3},
     }
+    assert (await api.get("/api/audit")).json() == {"items": [], "nextCursor": None}
+    await projects.create_project(crew.owner, projects.ProjectInput("Own", URL, remote_password="s3cret"))
+    (entry,) = (await api.get("/api/audit")).json()["items"]
+    assert (entry["action"], entry["subject"], entry["details"]) == ("project:created", "Own", {})
     assert (await api.get(f"/api/projects/{crew.project.id}")).json()["teamId"] == str(crew.team.id)
     label = (await api.post("/api/labels", json={"name": "Bug", "teamId": str(crew.team.id)})).json()
     assert label["teamId"] == str(crew.team.id)

@@ -76,6 +76,7 @@ class Directory:
 
     users: set[UUID] = field(default_factory=set)
     projects: set[UUID] = field(default_factory=set)
+    uses: set[tuple[UUID, UUID]] | None = None
     told: list[UUID] = field(default_factory=list)
     begun_meanwhile: set[UUID] = field(default_factory=set)
     """Users and projects that are made just before they are asked for."""
@@ -85,7 +86,8 @@ class Directory:
 
     async def known(self) -> Known:
         fresh = self.begun_meanwhile
-        return Known(frozenset(self.users | fresh), frozenset(self.projects | fresh))
+        uses = None if self.uses is None else frozenset(self.uses)
+        return Known(frozenset(self.users | fresh), frozenset(self.projects | fresh), uses)
 
 
 @dataclass

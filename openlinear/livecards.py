@@ -1,0 +1,33 @@
+"""What a project's room is sent of cards that changed."""
+
+import contextlib
+from typing import Any
+from uuid import UUID
+
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from openlinear.components.cards import card_of, plain
+from openlinear.services import boards, tasks
+from openlinear.services.errors import NotFound
+from openlinear.services.feed import News
+from openlinear.services.views import Actor
+
+
+async def cards_of(
+    session: AsyncSession, actor: Actor, project_id: UUID, changed: dict[UUID, News]
+) -> dict[str, Any]:
+    """What these cards are now, under their keys, and how many each column has: a browser that has not
+    loaded a card cannot know which column it has left.
+    """
+    values: dict[str, Any] = {}
+    for task_id, item in changed.items():
+        card: dict[str, Any] = {"project": str(project_id), "gone": True}
+        if item.kind != "task:deleted":
+            with contextlib.suppress(NotFound):
+                view = await tasks.task(session, actor, task_id)
+                card = card if view.archived else plain(card_of(view))
+        values[f"c:{task_id}"] = {"n": item.id, **card}
+    with contextlib.suppress(NotFound):
+        counts = await boards.counts(session, actor, project_id)
+        values["counts"] = {"n": max(i.id for i in changed.values()), "project": str(project_id), **counts}
+    return values
