@@ -200,10 +200,6 @@ class Batches:
         mine = (col(Batch.user_id) == user_id) & col(Batch.project_id).in_(project_ids)
         return list(await session.scalars(select(col(Batch.id)).where(mine, col(Batch.ended_at).is_(None))))
 
-    async def of_run(self, session: AsyncSession, run_id: UUID) -> UUID | None:
-        """The batch that a run belongs to."""
-        return await session.scalar(select(col(Run.batch_id)).where(col(Run.id) == run_id))
-
 
 async def _views(session: AsyncSession, batches: list[Batch]) -> list[BatchView]:
     """All of them in one query more."""

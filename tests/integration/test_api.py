@@ -8,12 +8,15 @@ from uuid import UUID, uuid4
 import httpx
 import pytest
 
+from engine.batches.client import NewBatch
 from engine.client import RemoteFound
 from engine.models import Worker
 from openlinear import db
 from openlinear.api.app import create_api
+from openlinear.engine_client import batches_client
 from openlinear.services import accounts
 from openlinear.services.views import Actor, ProjectView
+from tests.support.engine import new_run
 from tests.support.product import PASSWORD, PUBLIC_URL, MakeActor, Workerless
 
 Api = httpx.AsyncClient
@@ -361,6 +364,10 @@ async def test_a_stranger_finds_nothing_of_anothers(
     team = (await api.post("/api/teams", json={"name": "Core"}, headers=owner)).json()
     invited = (await api.post(f"/api/teams/{team['id']}/members", json={}, headers=owner)).json()
     ids |= {"team_id": team["id"], "user_id": ada.id, "invitation_id": invited["id"]}
+    runs = (new_run(ada.id, project_id=project.id),)
+    new = NewBatch(project.id, ada.id, "queue", "main", "Ada", "ada@example.org", runs)
+    async with db.transaction() as session:
+        ids["batch_id"] = await batches_client().start(session, new)
     bodies: dict[str, dict[str, str]] = {"/api/projects/{project_id}": {"name": "Mine", "cloneUrl": URL}}
     bodies["/api/teams/{team_id}/members/{user_id}"] = {"role": "member"}
     walked = 0
