@@ -20,10 +20,11 @@ import reflex as rx
 from reflex.state import StateUpdate
 
 from openlinear import db, metrics
+from openlinear.components import batches as heads
 from openlinear.components.cards import card_of, plain, progress_of
 from openlinear.engine_client import engine_client
 from openlinear.newsreader import NewsReader, news_reader
-from openlinear.services import accounts, boards, tasks
+from openlinear.services import accounts, batches, boards, tasks
 from openlinear.services.errors import NotFound
 from openlinear.services.feed import News
 from openlinear.services.views import Actor, LogEntry
@@ -74,6 +75,7 @@ class Pending:
     progress: list[News] = field(default_factory=list)
     changed: dict[UUID, News] = field(default_factory=dict)
     lines: list[News] = field(default_factory=list)
+    batches: dict[UUID, News] = field(default_factory=dict)
     rows: dict[UUID, dict[str, Any]] = field(default_factory=dict)
     """What was last sent from the row of each running task."""
     rows_read: float = 0.0
@@ -160,7 +162,7 @@ class Hub:
     async def _take(self, item: News) -> None:
         if item.kind == "session:ended":
             await self._end(str(item.data.get("sessionId", "")))
-        if item.project_id is None or item.task_id is None:
+        if item.project_id is None or (item.task_id is None and not item.kind.startswith("batch:")):
             return
         seats = [(sid, seat) for sid, seat in self._seats.items() if seat.project_id == item.project_id]
         for sid, seat in seats:
@@ -197,17 +199,20 @@ class Hub:
     # -- sending --------------------------------------------------------------------------------
 
     async def _beat(self, project_id: UUID, pending: Pending) -> None:
-        while pending.progress or pending.changed or pending.lines:  # more may come while some are sent
+        while pending.progress or pending.changed or pending.lines or pending.batches:
+            # More may come while some are sent.
             await asyncio.sleep(max(0.0, pending.sent + BEAT - time.monotonic()))
             pending.sent = time.monotonic()
             changed, pending.changed = pending.changed, {}
             progress, pending.progress = pending.progress, []
             lines, pending.lines = pending.lines, []
-            news = {item.id: item for item in (*changed.values(), *progress, *lines)}
+            moved, pending.batches = pending.batches, {}
+            news = {item.id: item for item in (*changed.values(), *progress, *lines, *moved.values())}
             try:
                 await self._send_lines(lines)
                 await self._send_progress(project_id, pending, progress)
                 await self._send_cards(project_id, changed)
+                await self._send_batches(project_id, moved)
                 metrics.handed_on("board", news.values())
             except Exception:
                 log.exception("News of a project could not be passed on")
@@ -273,6 +278,17 @@ class Hub:
         value = {"n": number, "project": str(project_id), **counts}
         await self._send(_room(project_id), LiveState, {"counts": value})
 
+    async def _send_batches(self, project_id: UUID, moved: dict[UUID, News]) -> None:
+        """A line for each; an open panel reads the rest, where that is newer than what it shows."""
+        for batch_id, item in moved.items():
+            seat = next((seat for seat in self._seats.values() if seat.project_id == project_id), None)
+            if seat is None:
+                return
+            async with db.transaction() as session:
+                with contextlib.suppress(NotFound):
+                    head = heads.plain(heads.head_of(await batches.batch(session, seat.actor, batch_id)))
+                    await self._send(_room(project_id), LiveState, {f"b:{batch_id}": {"n": item.id, **head}})
+
     async def _send(self, room: str, state: type[rx.State], values: dict[str, Any]) -> None:
         delta = {state.get_full_name(): values}
         await self._namespace.emit("event", StateUpdate(delta=delta), room=room)
@@ -326,6 +342,9 @@ def _room(ident: UUID) -> str:
 
 def _sort_in(pending: Pending, item: News) -> None:
     """A later state of a card replaces an earlier one; lines are all kept."""
+    if item.kind.startswith("batch:"):
+        pending.batches[UUID(item.data["batchId"])] = item
+        return
     task_id = item.task_id
     if task_id is None:
         return
