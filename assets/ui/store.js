@@ -132,6 +132,7 @@ export function assemble(board, live) {
     if (!end || inOrder(filled(id, card), end) <= 0) place(filled(id, card));
   }
   const counts = counted(board, live);
+  const sizes = board["sizes" + V] ?? {};
   const loaded = Object.fromEntries(COLUMNS.map((name) => [name, 0]));
   for (const card of known.values()) if (!card.gone) loaded[card.status] += 1;
   const out = { running: 0 };
@@ -142,9 +143,9 @@ export function assemble(board, live) {
     // Where the server has more, there is at least one: counts come a moment after cards.
     const rest = cursors[name] ? Math.max(1, (counts[name] ?? 0) - loaded[name]) : 0;
     const shown = all.slice(0, size);
-    const cards = name === "done" ? grouped(shown, live, blank) : shown;
+    const cards = name === "done" ? grouped(shown, live, (group) => live["b:" + group]?.total ?? sizes[group], blank) : shown;
     out[name] = { cards, all, total, hidden: Math.max(0, all.length - size), rest };
-    out.running += all.filter((card) => card.run.open).length;
+    out.running += all.filter(({ run }) => run.open && !(run.batch && run.status === "queued")).length;
   }
   out.known = known;
   return out;

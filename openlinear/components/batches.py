@@ -25,6 +25,8 @@ STATES = {
     "cancelled": "cancelled",
 }
 """What colour a batch or a task of it has; others have none."""
+SAID = ("waiting",)
+"""Its word says it all."""
 AGAIN = ("failed", "skipped", "cancelled")
 
 
@@ -95,7 +97,7 @@ def head_of(batch: BatchView) -> Head:
         state=STATES.get(batch.status, ""),
         word="Cancelling" if batch.cancelling else WORDS[batch.status],
         mode=batch.mode,
-        message=clip(batch.message, 120) if batch.message != WORDS[batch.status] else "",
+        message=clip(batch.message, 120) if batch.status not in SAID else "",
         open=not ended,
         cancelling=batch.cancelling,
         total=len(batch.tasks),

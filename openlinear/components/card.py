@@ -89,7 +89,7 @@ def task_card(
             class_name="card-acts",
         ),
         rx.cond(
-            run.open,
+            run.open & ~_queued(run),
             rx.el.div(
                 rx.el.i(custom_attrs={"style": {"transform": f"scaleX({run.progress / 100})"}}),
                 class_name="bar",
@@ -132,11 +132,16 @@ def _label(label: rx.Var[Label]) -> rx.Component:
     return rx.el.span(rx.el.i(class_name="dot-" + label.color), label.name, class_name="label")
 
 
+def _queued(run: rx.Var[Any]) -> rx.Var[bool]:
+    """Whether it waits for its turn in a batch."""
+    return (run.status == "queued") & (run.batch != "")
+
+
 def _now(run: rx.Var[Any], project: rx.Var[str]) -> rx.Component:
     """What an open run does now; or that it waits for its turn, and where to look at that."""
     return rx.el.div(
         rx.cond(
-            (run.status == "queued") & (run.batch != ""),
+            _queued(run),
             ui.link(
                 run.message,
                 href=project + "/b/" + run.batch,

@@ -192,7 +192,7 @@ def _row(row: rx.Var[Row], project_id: rx.Var[str]) -> rx.Component:
                 rx.cond(
                     row.open,
                     ui.icon_button(
-                        "square",
+                        "x",
                         "Cancel this task",
                         on_click=BatchState.cancel_task(BatchState.batch_id, row.id),
                     ),
@@ -213,7 +213,9 @@ def _row(row: rx.Var[Row], project_id: rx.Var[str]) -> rx.Component:
 
 def _output(title: str, text: rx.Var[str]) -> rx.Component:
     return rx.el.details(
-        rx.el.summary(title), rx.el.pre(text, class_name="mono io", tab_index=0), class_name="output"
+        rx.el.summary(ui.icon("chevron-right", 14), title),
+        rx.el.pre(text, class_name="mono io", tab_index=0),
+        class_name="output",
     )
 
 

@@ -46,6 +46,8 @@ class BoardState(Personal, rx.State):
     """Of the finished columns that go on: where the next page begins."""
     batches: list[Head] = []
     """Those that are not over."""
+    sizes: dict[str, int] = {}
+    """How many tasks those had that are over, as far as they were read."""
     news: int = 0
     missing: bool = False
     add_error: str = ""
@@ -82,6 +84,7 @@ class BoardState(Personal, rx.State):
                 self._show(board)
                 found = await batches.list_batches(session, actor, project_id=wanted)
                 self.batches = [head_of(batch) for batch in found.items if batch.ended_at is None]
+                self.sizes = {str(batch.id): len(batch.tasks) for batch in found.items if batch.ended_at}
                 if board.project.demo:
                     self.demo_model = await providers.default_model(session, actor, demo=True)
                 self._sid = sid
@@ -163,7 +166,7 @@ class BoardState(Personal, rx.State):
         self.project_id, self.name, self.demo_model, self.missing = "", "", "", False
         self.todo, self.in_progress, self.done, self.cancelled = [], [], [], []
         self.counts, self.cursors, self.news, self._sid, self.add_error = {}, {}, 0, "", ""
-        self.batches = []
+        self.batches, self.sizes = [], {}
 
     def _show(self, board: BoardView) -> None:
         self.project_id, self.name = str(board.project.id), board.project.name

@@ -113,6 +113,7 @@ def _head(project_id: rx.Var[str], execute: Any, cancel: Any, remove: Any) -> rx
             on_save=lambda text: PanelState.save_title(PanelState.task_id, text),
         ),
         _facts(run),
+        _together(run, project_id),
         _kept(run),
         class_name="panel-head",
     )
@@ -174,6 +175,29 @@ def _facts(run: rx.Var[Any]) -> rx.Component:
                 ),
                 class_name="ended",
             ),
+        ),
+    )
+
+
+def _together(run: rx.Var[Any], project_id: rx.Var[str]) -> rx.Component:
+    """What its run has to do with others': the batch, and what it would conflict with."""
+    return rx.cond(
+        (run.batch != "") | (run.clash != ""),
+        rx.el.div(
+            rx.cond(
+                run.batch != "",
+                ui.link(
+                    ui.icon("layers", 14),
+                    "In a batch",
+                    href="/p/" + project_id + "/b/" + run.batch,
+                    class_name="fact to-batch",
+                ),
+            ),
+            rx.cond(
+                run.clash != "",
+                rx.el.span(ui.icon("triangle-alert", 14), run.clash, class_name="fact state running wraps"),
+            ),
+            class_name="panel-facts",
         ),
     )
 
