@@ -195,11 +195,11 @@ def plain(card: Card) -> dict[str, Any]:
     """
     values = {key: value for key, value in asdict(card).items() if value and key != "id"}
     values["run"] = {key: value for key, value in values["run"].items() if value}
-    for size in (120, 80, 40):
+    for size in (120, 80, 40, 20):
         if _weight(values) <= FRAME:
             break
         values["title"] = clip(card.title, size)
-        for name in ("error", "clash"):
+        for name in ("error", "clash", "message"):
             if text := getattr(card.run, name):
                 values["run"][name] = clip(text, size)
     return values

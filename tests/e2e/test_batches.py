@@ -159,8 +159,6 @@ async def test_a_refusal_shows_in_the_bar_and_a_queue_waits_for_its_person(board
     await row(panel, rest[0]).get_by_role("button", name="Cancel this task").click()
     await expect(row(panel, rest[0])).to_contain_text("Cancelled")
     await panel.get_by_role("button", name="Approve").click()
-    await expect(row(panel, rest[1])).to_contain_text("To approve", timeout=60 * SECONDS)
-    await panel.get_by_role("button", name="Approve").click()
     await expect(panel.get_by_role("status")).to_have_text("Done", timeout=60 * SECONDS)
     await expect(panel).to_contain_text("2 of 3 done")
 
