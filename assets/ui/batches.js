@@ -14,7 +14,7 @@ const told = (head, live, snapshot) => {
   return fresh && fresh.n > snapshot ? { ...NO_HEAD, ...fresh, id: head.id } : head;
 };
 
-/** Those that are not over, the oldest first. */
+/** Those that are not over; first those that wait for somebody. */
 export function useOpenBatches(boardName, liveName) {
   const board = useStateContext(boardName);
   const live = useStateContext(liveName);
@@ -27,7 +27,8 @@ export function useOpenBatches(boardName, liveName) {
       if (fresh && fresh.project === board["project_id" + V] && fresh.n > snapshot && !heads.has(id))
         heads.set(id, told({ id }, live, snapshot));
     }
-    return [...heads.values()].filter((head) => head.open);
+    const waits = (head) => (head.status === "waiting" ? 0 : 1);
+    return [...heads.values()].filter((head) => head.open).sort((a, b) => waits(a) - waits(b));
   }, [board, live]);
 }
 
