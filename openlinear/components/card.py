@@ -70,7 +70,7 @@ def task_card(
         rx.el.div(
             rx.cond(
                 run.open,
-                ui.icon_button("square", "Cancel the run", on_click=cancel(card.id)),
+                ui.icon_button("circle-stop", "Cancel the run", on_click=cancel(card.id)),
                 ui.icon_button(
                     "play",
                     "Execute",

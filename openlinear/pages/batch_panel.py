@@ -101,7 +101,7 @@ def _head(project_id: rx.Var[str]) -> rx.Component:
 def _act(head: rx.Var[Head]) -> rx.Component:
     """The one thing to do now."""
     cancel = rx.el.button(
-        ui.icon("square", 14),
+        ui.icon("circle-stop", 14),
         "Cancel batch",
         class_name="btn",
         type="button",

@@ -77,7 +77,9 @@ def _head(project_id: rx.Var[str], execute: Any, cancel: Any, remove: Any) -> rx
             rx.el.span(
                 rx.cond(
                     run.open,
-                    rx.el.button(ui.icon("square", 14), "Cancel", class_name="btn", on_click=cancel(card.id)),
+                    rx.el.button(
+                        ui.icon("circle-stop", 14), "Cancel", class_name="btn", on_click=cancel(card.id)
+                    ),
                     rx.el.button(
                         ui.icon("play", 14),
                         rx.cond(run.state == "failed", "Retry", "Execute"),
