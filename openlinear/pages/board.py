@@ -13,6 +13,7 @@ from openlinear.components.card import task_card
 from openlinear.components.cards import Card, Column, Shown, card_of
 from openlinear.components.notice import NoticeState, notice
 from openlinear.live import LiveState, hub
+from openlinear.pages.batch import BatchState
 from openlinear.pages.batch_panel import batch_panel
 from openlinear.pages.batching import batch_bar
 from openlinear.pages.panel import task_panel
@@ -93,7 +94,7 @@ class BoardState(Personal, rx.State):
     async def reread(self) -> Any:
         """News were missed: read the board as on a new connection."""
         self._sid = ""
-        return BoardState.open
+        return [BoardState.open, BatchState.refresh]
 
     @rx.event
     async def more(self, column: str) -> None:
