@@ -11,7 +11,7 @@ import contextlib
 import json
 import logging
 import time
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 from uuid import UUID
@@ -23,7 +23,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from openlinear import db, metrics
 from openlinear.components.cards import progress_of
 from openlinear.engine_client import engine_client
-from openlinear.livecards import cards_of
+from openlinear.livecards import batches_of, cards_of
 from openlinear.newsreader import NewsReader, news_reader
 from openlinear.services import access, accounts
 from openlinear.services.feed import News
@@ -50,6 +50,9 @@ RING = 64
 """Log lines reuse this many keys; a browser that missed some asks for them."""
 EVERYBODY = "everybody"
 
+Read = Callable[[AsyncSession, Actor, UUID, dict[UUID, News]], Awaitable[dict[str, Any]]]
+"""What a room is sent of what changed, by its keys, as this actor may see it."""
+
 
 class LiveState(rx.State):
     """What changes by itself. It has no vars here: its keys come from `Hub`, and from the page itself."""
@@ -75,6 +78,7 @@ class Pending:
     progress: list[News] = field(default_factory=list)
     changed: dict[UUID, News] = field(default_factory=dict)
     lines: list[News] = field(default_factory=list)
+    batches: dict[UUID, News] = field(default_factory=dict)
     rows: dict[UUID, dict[str, Any]] = field(default_factory=dict)
     """What was last sent from the row of each running task."""
     rows_read: float = 0.0
@@ -163,7 +167,7 @@ class Hub:
             await self._end(str(item.data.get("sessionId", "")))
         if item.kind == "team:left":
             await self._look_again(item.user_id)
-        if item.project_id is None or item.task_id is None:
+        if item.project_id is None or (item.task_id is None and not item.kind.startswith("batch:")):
             return
         await self._admit(item.project_id, item.viewers)
         if not self._seats_at(item.project_id):
@@ -218,17 +222,20 @@ class Hub:
     # -- sending --------------------------------------------------------------------------------
 
     async def _beat(self, project_id: UUID, pending: Pending) -> None:
-        while pending.progress or pending.changed or pending.lines:  # more may come while some are sent
+        while pending.progress or pending.changed or pending.lines or pending.batches:
+            # More may come while some are sent.
             await asyncio.sleep(max(0.0, pending.sent + BEAT - time.monotonic()))
             pending.sent = time.monotonic()
             changed, pending.changed = pending.changed, {}
             progress, pending.progress = pending.progress, []
             lines, pending.lines = pending.lines, []
-            news = {item.id: item for item in (*changed.values(), *progress, *lines)}
+            moved, pending.batches = pending.batches, {}
+            news = {item.id: item for item in (*changed.values(), *progress, *lines, *moved.values())}
             try:
                 await self._send_lines(lines)
                 await self._send_progress(project_id, pending, progress)
-                await self._send_cards(project_id, changed)
+                await self._send_read(project_id, changed, cards_of)
+                await self._send_read(project_id, moved, batches_of)
                 metrics.handed_on("board", news.values())
             except Exception:
                 log.exception("News of a project could not be passed on")
@@ -270,12 +277,12 @@ class Hub:
     ) -> None:
         await self._send(_room(project_id), LiveState, {f"p:{task_id}": {"n": number, **value}})
 
-    async def _send_cards(self, project_id: UUID, changed: dict[UUID, News]) -> None:
+    async def _send_read(self, project_id: UUID, changed: dict[UUID, News], read: Read) -> None:
         """Read in the name of somebody who is seated. Whoever may not see it by then is not sent it."""
         while changed and (seats := self._seats_at(project_id)):
             sid, seat = seats[0]
             async with db.transaction() as session:
-                values = await cards_of(session, seat.actor, project_id, changed)
+                values = await read(session, seat.actor, project_id, changed)
                 await self._admit_as_of(session, project_id)
             if self._seats.get(sid) is not seat:
                 continue  # the reader may have been the one who lost sight of it
@@ -336,6 +343,9 @@ def _room(ident: UUID) -> str:
 
 def _sort_in(pending: Pending, item: News) -> None:
     """A later state of a card replaces an earlier one; lines are all kept."""
+    if item.kind.startswith("batch:"):
+        pending.batches[UUID(item.data["batchId"])] = item
+        return
     task_id = item.task_id
     if task_id is None:
         return

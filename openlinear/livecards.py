@@ -1,4 +1,4 @@
-"""What a project's room is sent of cards that changed."""
+"""What a project's room is sent of cards and batches that changed."""
 
 import contextlib
 from typing import Any
@@ -6,8 +6,9 @@ from uuid import UUID
 
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from openlinear.components import batches as heads
 from openlinear.components.cards import card_of, plain
-from openlinear.services import boards, tasks
+from openlinear.services import batches, boards, tasks
 from openlinear.services.errors import NotFound
 from openlinear.services.feed import News
 from openlinear.services.views import Actor
@@ -30,4 +31,17 @@ async def cards_of(
     with contextlib.suppress(NotFound):
         counts = await boards.counts(session, actor, project_id)
         values["counts"] = {"n": max(i.id for i in changed.values()), "project": str(project_id), **counts}
+    return values
+
+
+async def batches_of(
+    session: AsyncSession, actor: Actor, project_id: UUID, moved: dict[UUID, News]
+) -> dict[str, Any]:
+    """A line for each batch that moved; an open panel reads the rest, where its own is older."""
+    values: dict[str, Any] = {}
+    for batch_id, item in moved.items():
+        with contextlib.suppress(NotFound):
+            found = await batches.batch(session, actor, batch_id)
+            if found.project_id == project_id:
+                values[f"b:{batch_id}"] = {"n": item.id, **heads.plain(heads.head_of(found))}
     return values

@@ -13,6 +13,8 @@ from openlinear.api.app import lifespan as api_lifespan
 from openlinear.components.notice import NoticeState
 from openlinear.components.shell import ShellState
 from openlinear.live import live
+from openlinear.pages.batch import BatchState
+from openlinear.pages.batching import BatchingState
 from openlinear.pages.board import ROUTE, BoardState, board_page
 from openlinear.pages.elsewhere import Elsewhere
 from openlinear.pages.join import ROUTE as JOIN
@@ -34,6 +36,7 @@ TO_LOGIN = """
 sessionStorage.removeItem("token");
 location.assign("/login?next=" + encodeURIComponent(location.pathname));
 """
+STYLES = ("tokens", "base", "board", "panel", "feed", "batch", "pages")
 OURS = "Something went wrong on the server, and was written to its log. Try again."
 
 
@@ -66,7 +69,7 @@ class Site(rx.App):
 
 
 app = Site(
-    stylesheets=[f"css/{name}.css" for name in ("tokens", "base", "board", "panel", "feed", "pages")],
+    stylesheets=[f"css/{name}.css" for name in STYLES],
     api_transformer=beside,
     backend_exception_handler=explain,
     toaster=None,
@@ -112,5 +115,8 @@ app.add_page(
     on_load=[Elsewhere.arrive, ShellState.load, StorageState.load],
 )
 app.add_page(
-    board_page, route=ROUTE, title="OpenLinear", on_load=[BoardState.open, PanelState.open, ShellState.load]
+    board_page,
+    route=ROUTE,
+    title="OpenLinear",
+    on_load=[BoardState.open, PanelState.open, BatchState.open, BatchingState.load, ShellState.load],
 )

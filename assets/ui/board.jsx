@@ -1,5 +1,8 @@
 // The board's moving parts: dragging cards, the filter, "show more".
 import { createElement, useEffect, useRef } from "react";
+import { CardBox, chooses, useChosen } from "./choosing.jsx";
+import { GroupLine } from "./groupline.jsx";
+import { clear, keepOnly } from "./selection.js";
 import { carried, useTravel } from "./travel.js";
 import { COLUMNS, WINDOW, useBoard, useLive, useMore, usePanelCard, usePanelVersion } from "./store.js";
 
@@ -22,13 +25,31 @@ export function Draggable({ card, className, children, ...rest }) {
   latest.current = card;
   useDrag((drag) => drag.cardIn(ref.current, () => latest.current), []);
   useTravel(ref, card);
-  return createElement("article", { ...rest, ref, className, "data-card": card.id }, children);
+  const chosen = useChosen(card.id);
+  const own = { ref, className, "data-card": card.id, "data-chosen": chosen || undefined };
+  return createElement(
+    "article",
+    { ...rest, ...own, ...chooses(card.id) },
+    children,
+    createElement(CardBox, { id: card.id, name: card.identifier, chosen }),
+  );
+}
+
+/** The line above the cards of a finished batch. A card that is dropped there lands above the first of them. */
+export function Group({ card, liveName }) {
+  const ref = useRef(null);
+  const latest = useRef(card);
+  latest.current = card;
+  useDrag((drag) => drag.aboveIn(ref.current, () => latest.current.first), []);
+  const [, put] = useLive(liveName);
+  const fold = () => put({ ["fold:" + card.group]: !card.folded });
+  return createElement("div", { ref, className: "group" }, createElement(GroupLine, { card, onFold: fold }));
 }
 
 export function DropColumn({ column, children, className, ...rest }) {
   const ref = useRef(null);
   useDrag((drag) => drag.columnIn(ref.current, column), [column]);
-  return createElement("div", { ...rest, ref, className, "data-column": column }, children);
+  return createElement("div", { ...rest, ref, className, tabIndex: -1, "data-column": column }, children);
 }
 
 /** Where a card lands: its new neighbours, and an order between theirs for the time being. */
@@ -58,9 +79,9 @@ export function Board({ boardName, liveName, onMove, children, className }) {
     (drag) =>
       drag.drops((id, column, over, edge) => {
         const { columns, put, onMove } = latest.current;
-        const card = COLUMNS.flatMap((name) => columns[name].cards).find((one) => one.id === id);
+        const card = COLUMNS.flatMap((name) => columns[name].all).find((one) => one.id === id);
         if (!card) return;
-        const place = landing(columns[column].cards, id, over, edge);
+        const place = landing(columns[column].all, id, over, edge);
         const mine = { status: column, order: place.order, version: card.version };
         carried.add(id);
         put({ ["o:" + id]: mine });
@@ -70,6 +91,9 @@ export function Board({ boardName, liveName, onMove, children, className }) {
       }),
     [],
   );
+  // What left the board is no longer chosen; on another board nothing is.
+  useEffect(() => keepOnly((id) => columns.known.has(id) && !columns.known.get(id).gone), [columns.known]);
+  useEffect(() => clear, []);
   return createElement("main", { className, id: "board" }, children);
 }
 

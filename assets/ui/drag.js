@@ -37,6 +37,11 @@ export function cardIn(element, card) {
   );
 }
 
+/** What stands above a card without being one: what is dropped there lands above that card. */
+export function aboveIn(element, first) {
+  return dropTargetForElements({ element, canDrop: isCard, getData: () => ({ over: first() }) });
+}
+
 export function columnIn(element, column) {
   return combine(
     dropTargetForElements({

@@ -1,5 +1,6 @@
 // The keyboard: one listener for the page, acting on what has the focus.
 import { useEffect, useRef } from "react";
+import { selecting } from "./selection.js";
 
 const typing = (element) =>
   element?.isContentEditable || /^(INPUT|TEXTAREA|SELECT)$/.test(element?.tagName ?? "");
@@ -13,7 +14,7 @@ const press = (selector, inside = document) => {
 /** Whether the board, or the task that the address names, has yet to arrive. */
 const expected = () =>
   document.querySelector("[aria-busy=true]") ||
-  (location.pathname.includes("/t/") && !document.querySelector("[data-act=close]"));
+  (/\/[tb]\//.test(location.pathname) && !document.querySelector("[data-act=close]"));
 
 // Keys that found nothing to act on because it had yet to arrive. They are pressed again when it has,
 // and what was typed after them goes where they lead.
@@ -60,8 +61,10 @@ export function Keys({ onSheet }) {
   useEffect(() => {
     const sheet = () => handlers.current.onSheet?.() ?? true;
     const hear = (event) => {
-      if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey) return;
+      if (event.defaultPrevented || event.altKey) return;
       const focus = document.activeElement;
+      if (!typing(focus) && selecting(event, focus)) return event.preventDefault();
+      if (event.ctrlKey || event.metaKey) return;
       if (typing(focus)) return event.key === "Escape" ? focus.blur() : undefined;
       if (kept.length && event.isTrusted) {
         event.preventDefault();

@@ -5,11 +5,13 @@
 //   c:<task>  the card as it is now (gone: true when it left the board)
 //   p:<task>  its run's progress
 //   o:<task>  what this person just did, shown until the server answers
+//   b:<batch> a batch in one line (see batches.js)
 //   counts    how many cards each column has by now
 //   vitals    how the engine is
-//   more:<column>, filter  what this window shows; the server never sees these
+//   more:<column>, fold:<batch>, filter  what this window shows; the server never sees these
 // `n` is the number of the news a value came from: what is older than the snapshot is ignored.
 import { useCallback, useContext, useMemo } from "react";
+import { grouped } from "./groups.js";
 import { DispatchContext, useStateContext } from "$/utils/context-registry";
 
 const V = "_rx_state_";
@@ -27,12 +29,14 @@ export function useLive(name) {
 const NO_RUN = {
   id: "", status: "", state: "", open: false, progress: 0, message: "", error: "", result: "",
   pr: 0, url: "", additions: 0, deletions: 0, added: "", removed: "", cost: "", attempt: 0, attempts: 0,
-  over: false, started: 0, ended: 0,
+  over: false, started: 0, ended: 0, batch: "", clash: "",
 };
 const NO_CARD = {
   title: "", status: "todo", order: 0, priority: "", labels: [], due: "", overdue: false,
-  person: "", initials: "", agent: "", version: 0,
+  person: "", initials: "", agent: "", version: 0, group: "",
 };
+/** What stands in a column without being a card has these fields all the same. */
+export const blank = (fields) => ({ ...NO_CARD, ...fields, run: { ...NO_RUN, ...fields.run } });
 const whole = new WeakMap();
 /** A card that came alone: what is empty was left out, its id is in the key. */
 function filled(id, fresh) {
@@ -128,6 +132,7 @@ export function assemble(board, live) {
     if (!end || inOrder(filled(id, card), end) <= 0) place(filled(id, card));
   }
   const counts = counted(board, live);
+  const sizes = board["sizes" + V] ?? {};
   const loaded = Object.fromEntries(COLUMNS.map((name) => [name, 0]));
   for (const card of known.values()) if (!card.gone) loaded[card.status] += 1;
   const out = { running: 0 };
@@ -137,9 +142,12 @@ export function assemble(board, live) {
     const total = words.length ? all.length : (counts[name] ?? 0) + moved[name];
     // Where the server has more, there is at least one: counts come a moment after cards.
     const rest = cursors[name] ? Math.max(1, (counts[name] ?? 0) - loaded[name]) : 0;
-    out[name] = { cards: all.slice(0, size), total, hidden: Math.max(0, all.length - size), rest };
-    out.running += all.filter((card) => card.run.open).length;
+    const shown = all.slice(0, size);
+    const cards = name === "done" ? grouped(shown, live, (group) => live["b:" + group]?.total ?? sizes[group], blank) : shown;
+    out[name] = { cards, all, total, hidden: Math.max(0, all.length - size), rest };
+    out.running += all.filter(({ run }) => run.open && !(run.batch && run.status === "queued")).length;
   }
+  out.known = known;
   return out;
 }
 

@@ -54,11 +54,14 @@ class Personal(rx.State, mixin=True):  # type: ignore[call-arg]
         """The project and the task (or empty) that the page's address names, which comes with every
         event: a state may have been forgotten since it was read.
         """
+        return self._opened("t")
+
+    def _opened(self, kind: str) -> tuple[str, str]:
+        """The same of any panel: of a task (`t`) or a batch (`b`)."""
         parts = self.router.url.path.strip("/").split("/")
-        on_board = len(parts) > 1 and parts[0] == "p"
-        return parts[1] if on_board else "", parts[3] if on_board and parts[2:3] == ["t"] and parts[
-            3:
-        ] else ""
+        if len(parts) < 2 or parts[0] != "p":
+            return "", ""
+        return parts[1], parts[3] if parts[2:3] == [kind] and parts[3:] else ""
 
 
 def an_id(text: str) -> UUID:

@@ -17,15 +17,23 @@ PRIORITIES = {
 
 
 def task_card(
-    card: rx.Var[Card], *, href: rx.Var[str], selected: rx.Var[bool], execute: Any, cancel: Any, **props: Any
+    card: rx.Var[Any],
+    *,
+    project: rx.Var[str],
+    selected: rx.Var[bool],
+    execute: Any,
+    cancel: Any,
+    **props: Any,
 ) -> rx.Component:
-    """`execute` and `cancel` are event handlers that take the task's id."""
+    """`project` is the address of its board; `execute` and `cancel` are handlers that take the task's id."""
     run = card.run
+    href = project + "/t/" + card.id
     has_meta = (card.labels.length() > 0) | (card.due != "")
     return ui.Draggable.create(
         rx.el.div(
             rx.el.span(card.identifier, class_name="id mono"),
             _priority(card.priority),
+            clash(run.clash),
             attempt(run),
             rx.el.span(
                 rx.cond(
@@ -58,11 +66,11 @@ def task_card(
                 class_name="card-meta",
             ),
         ),
-        _after(card, execute, href),
+        _after(card, execute, href, project),
         rx.el.div(
             rx.cond(
                 run.open,
-                ui.icon_button("square", "Cancel the run", on_click=cancel(card.id)),
+                ui.icon_button("circle-stop", "Cancel the run", on_click=cancel(card.id)),
                 ui.icon_button(
                     "play",
                     "Execute",
@@ -81,7 +89,7 @@ def task_card(
             class_name="card-acts",
         ),
         rx.cond(
-            run.open,
+            run.open & ~_queued(run),
             rx.el.div(
                 rx.el.i(custom_attrs={"style": {"transform": f"scaleX({run.progress / 100})"}}),
                 class_name="bar",
@@ -124,16 +132,37 @@ def _label(label: rx.Var[Label]) -> rx.Component:
     return rx.el.span(rx.el.i(class_name="dot-" + label.color), label.name, class_name="label")
 
 
-def _after(card: rx.Var[Card], execute: Any, href: rx.Var[str]) -> rx.Component:
+def _queued(run: rx.Var[Any]) -> rx.Var[bool]:
+    """Whether it waits for its turn in a batch."""
+    return (run.status == "queued") & (run.batch != "")
+
+
+def _now(run: rx.Var[Any], project: rx.Var[str]) -> rx.Component:
+    """What an open run does now; or that it waits for its turn, and where to look at that."""
+    return rx.el.div(
+        rx.cond(
+            _queued(run),
+            ui.link(
+                run.message,
+                href=project + "/b/" + run.batch,
+                class_name="line in-batch",
+                title="Open the batch",
+            ),
+            rx.fragment(
+                rx.el.span(run.message, class_name="line " + run.state, title=run.message),
+                ui.Elapsed.create(since=run.started, until=run.ended),
+            ),
+        ),
+        class_name="card-run",
+    )
+
+
+def _after(card: rx.Var[Card], execute: Any, href: rx.Var[str], project: rx.Var[str]) -> rx.Component:
     """The line of the run: what it does now, or what came of it."""
     run = card.run
     return rx.cond(
         run.open,
-        rx.el.div(
-            rx.el.span(run.message, class_name="line " + run.state, title=run.message),
-            ui.Elapsed.create(since=run.started, until=run.ended),
-            class_name="card-run",
-        ),
+        _now(run, project),
         rx.match(
             run.state,
             (
@@ -179,20 +208,36 @@ def result(run: rx.Var[Any]) -> list[rx.Component]:
 
 
 def changes(run: rx.Var[Any]) -> rx.Component:
+    return changes_of(run.added, run.removed, title=f"{run.additions} lines added, {run.deletions} removed")
+
+
+def changes_of(added: rx.Var[str], removed: rx.Var[str], **props: Any) -> rx.Component:
     return rx.cond(
-        run.added != "",
+        added != "",
         rx.el.span(
-            rx.el.span("+" + run.added, class_name="add"),
+            rx.el.span("+" + added, class_name="add"),
             " ",
-            rx.el.span(MINUS + run.removed, class_name="del"),
+            rx.el.span(MINUS + removed, class_name="del"),
             class_name="num",
-            title=f"{run.additions} lines added, {run.deletions} removed",
+            **props,
         ),
     )
 
 
 def cost(run: rx.Var[Any]) -> rx.Component:
     return rx.cond(run.cost != "", rx.el.span(run.cost, class_name="num", title="Cost of the model's tokens"))
+
+
+def clash(text: rx.Var[str]) -> rx.Component:
+    """A mark that says what this would conflict with."""
+    mark = rx.el.span(
+        ui.icon("triangle-alert", 14),
+        title=text,
+        role="img",
+        class_name="clash state running",
+        custom_attrs={"aria-label": text},
+    )
+    return rx.cond(text != "", mark)
 
 
 def attempt(run: rx.Var[Any]) -> rx.Component:

@@ -1,6 +1,7 @@
 """What a browser keeps of a task: small, plain, and at most 1 KB on the wire."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, date, datetime
 from typing import Any
@@ -57,6 +58,9 @@ class Run:
     """Whether it reached a limit of time or money."""
     started: int = 0
     ended: int = 0
+    batch: str = ""
+    clash: str = ""
+    """What it would conflict with if both were merged now."""
 
 
 @dataclass(frozen=True)
@@ -79,12 +83,19 @@ class Card:
 
 
 @dataclass(frozen=True)
+class Shown(Card):
+    """A card in a column; or, with `group`, the line above the cards of that finished batch."""
+
+    group: str = ""
+
+
+@dataclass(frozen=True)
 class Column:
     """What a column shows: a window of its cards, how many there are, how many are loaded but hidden,
     and how many (`rest`) only the server has.
     """
 
-    cards: list[Card] = field(default_factory=list)
+    cards: list[Shown] = field(default_factory=list)
     total: int = 0
     hidden: int = 0
     rest: int = 0
@@ -120,7 +131,7 @@ def run_of(run: ExecutionView) -> Run:
         state=state_of(run.status),
         open=run.status in OPEN,
         progress=run.progress,
-        message=clip(run.message or SAYS[run.status], 120) if run.status in OPEN else "",
+        message=_message(run),
         error=clip(run.error or "", 160),
         result=outcomes.get(run.outcome or "", ""),
         pr=run.pr_number or 0,
@@ -135,7 +146,26 @@ def run_of(run: ExecutionView) -> Run:
         over=run.error_kind == "budget",
         started=milliseconds(run.started_at or run.created_at),
         ended=milliseconds(run.ended_at),
+        batch=str(run.batch_id or ""),
+        clash=clash_of([(one.identifier, one.files) for one in run.clashes]) if run.status in OPEN else "",
     )
+
+
+def _message(run: ExecutionView) -> str:
+    if run.status not in OPEN:
+        return ""
+    if run.batch_id and run.status == "queued":
+        return "Queued in a batch"
+    return clip(run.message or SAYS[run.status], 120)
+
+
+def clash_of(clashes: Sequence[tuple[str, Sequence[str]]]) -> str:
+    """`Would conflict with CART-3 in app.py`, for tasks and their files; empty without any."""
+    if not clashes:
+        return ""
+    tasks = " and ".join(task for task, _ in clashes)
+    files = sorted({file for _, files in clashes for file in files})
+    return clip(f"Would conflict with {tasks} in {', '.join(files)}", 120)
 
 
 def link_of(url: str) -> str:
@@ -165,12 +195,13 @@ def plain(card: Card) -> dict[str, Any]:
     """
     values = {key: value for key, value in asdict(card).items() if value and key != "id"}
     values["run"] = {key: value for key, value in values["run"].items() if value}
-    for size in (120, 80, 40):
+    for size in (120, 80, 40, 20):
         if _weight(values) <= FRAME:
             break
         values["title"] = clip(card.title, size)
-        if card.run.error:
-            values["run"]["error"] = clip(card.run.error, size)
+        for name in ("error", "clash", "message"):
+            if text := getattr(card.run, name):
+                values["run"][name] = clip(text, size)
     return values
 
 

@@ -116,6 +116,14 @@ class Draggable(BoardPart):
     card: rx.Var[Any]
 
 
+class Group(BoardPart):
+    """The line above the cards of a finished batch."""
+
+    tag = "Group"
+    card: rx.Var[Any]
+    live_name: rx.Var[str]
+
+
 class ShowMore(BoardPart):
     """Shows more of what this browser has, and asks for what only the server has (`rest`)."""
 
@@ -232,14 +240,16 @@ class Stale(rx.Component):
     on_stale: rx.EventHandler[rx.event.no_args_event_spec]
 
 
-def from_store(hook: str, name: str, value_type: Any, *states: str) -> rx.Var[Any]:
-    """What a hook of assets/ui/store.js returns, as a Var: `name` is its JavaScript variable."""
+def from_store(hook: str, name: str, value_type: Any, *states: str, module: str = "store") -> rx.Var[Any]:
+    """What a hook of assets/ui/store.js, or another module there, returns, as a Var: `name` is its
+    JavaScript variable.
+    """
     arguments = ", ".join(f'"{state}"' for state in states)
     return rx.Var(
         _js_expr=name,
         _var_type=value_type,
         _var_data=VarData(
             hooks={f"const {name} = {hook}({arguments})": None},
-            imports={"$/public/ui/store.js": [ImportVar(tag=hook)]},
+            imports={f"$/public/ui/{module}.js": [ImportVar(tag=hook)]},
         ),
     ).guess_type()

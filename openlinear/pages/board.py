@@ -7,13 +7,18 @@ import reflex as rx
 
 from openlinear.components import shell, ui
 from openlinear.components.acting import Personal, an_id
+from openlinear.components.batch_lines import batch_lines
+from openlinear.components.batches import Head, head_of
 from openlinear.components.card import task_card
-from openlinear.components.cards import Card, Column, card_of
+from openlinear.components.cards import Card, Column, Shown, card_of
 from openlinear.components.notice import NoticeState, notice
 from openlinear.live import LiveState, hub
+from openlinear.pages.batch import BatchState
+from openlinear.pages.batch_panel import batch_panel
+from openlinear.pages.batching import batch_bar
 from openlinear.pages.panel import task_panel
 from openlinear.pages.task import PanelState
-from openlinear.services import boards, execution, feed, providers, tasks
+from openlinear.services import batches, boards, execution, feed, providers, tasks
 from openlinear.services.errors import NotFound, ServiceError
 from openlinear.services.views import BoardView
 
@@ -40,6 +45,10 @@ class BoardState(Personal, rx.State):
     counts: dict[str, int] = {}
     cursors: dict[str, str] = {}
     """Of the finished columns that go on: where the next page begins."""
+    batches: list[Head] = []
+    """Those that are not over."""
+    sizes: dict[str, int] = {}
+    """How many tasks those had that are over, as far as they were read."""
     news: int = 0
     missing: bool = False
     add_error: str = ""
@@ -68,6 +77,9 @@ class BoardState(Personal, rx.State):
                 if not known:
                     board = await boards.board(session, actor, wanted)
                     self._show(board)
+                    found = await batches.list_batches(session, actor, project_id=wanted)
+                    self.batches = [head_of(batch) for batch in found.items if batch.ended_at is None]
+                    self.sizes = {str(batch.id): len(batch.tasks) for batch in found.items if batch.ended_at}
                     if board.project.demo:
                         self.demo_model = await providers.default_model(session, actor, demo=True)
                     self._sid = sid
@@ -80,7 +92,7 @@ class BoardState(Personal, rx.State):
     async def reread(self) -> Any:
         """News were missed, or this person may not see it any more: read all as on a new connection."""
         self._sid = ""
-        return [BoardState.open, PanelState.open, shell.ShellState.load]
+        return [BoardState.open, PanelState.open, BatchState.refresh, shell.ShellState.load]
 
     @rx.event
     async def more(self, column: str) -> None:
@@ -153,6 +165,7 @@ class BoardState(Personal, rx.State):
         self.project_id, self.name, self.demo_model, self.missing = "", "", "", False
         self.todo, self.in_progress, self.done, self.cancelled = [], [], [], []
         self.counts, self.cursors, self.news, self._sid, self.add_error = {}, {}, 0, "", ""
+        self.batches, self.sizes = [], {}
 
     def _show(self, board: BoardView) -> None:
         self.project_id, self.name = str(board.project.id), board.project.name
@@ -171,14 +184,18 @@ def _shown(column: str) -> rx.Var[Column]:
     return columns[column]
 
 
-def _card(card: rx.Var[Card]) -> rx.Component:
-    return task_card(
-        card,
-        href="/p/" + BoardState.project_id + "/t/" + card.id,
-        selected=PanelState.task_id == card.id,
-        execute=BoardState.execute,
-        cancel=BoardState.cancel,
-        key=card.id,
+def _card(card: rx.Var[Shown]) -> rx.Component:
+    return rx.cond(
+        card.group,
+        ui.Group.create(card=card, live_name=LIVE, key=card.id),
+        task_card(
+            card,
+            project="/p/" + BoardState.project_id,
+            selected=PanelState.task_id == card.id,
+            execute=BoardState.execute,
+            cancel=BoardState.cancel,
+            key=card.id,
+        ),
     )
 
 
@@ -266,6 +283,7 @@ def board_page() -> rx.Component:
     return shell.shell(
         _topbar(),
         shell.banners(LIVE, BoardState.reread),
+        batch_lines(BOARD, LIVE),
         rx.el.div(
             rx.match(
                 rx.cond(BoardState.missing, "missing", rx.cond(BoardState.project_id, "board", "bones")),
@@ -285,8 +303,10 @@ def board_page() -> rx.Component:
                 BoardState.cancel,
                 BoardState.remove,
             ),
+            batch_panel(BoardState.project_id),
             class_name="stage-body",
         ),
+        batch_bar(BOARD, LIVE),
         notice(BoardState.restore),
         current=BoardState.project_id,
     )

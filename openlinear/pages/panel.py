@@ -77,7 +77,9 @@ def _head(project_id: rx.Var[str], execute: Any, cancel: Any, remove: Any) -> rx
             rx.el.span(
                 rx.cond(
                     run.open,
-                    rx.el.button(ui.icon("square", 14), "Cancel", class_name="btn", on_click=cancel(card.id)),
+                    rx.el.button(
+                        ui.icon("circle-stop", 14), "Cancel", class_name="btn", on_click=cancel(card.id)
+                    ),
                     rx.el.button(
                         ui.icon("play", 14),
                         rx.cond(run.state == "failed", "Retry", "Execute"),
@@ -113,6 +115,7 @@ def _head(project_id: rx.Var[str], execute: Any, cancel: Any, remove: Any) -> rx
             on_save=lambda text: PanelState.save_title(PanelState.task_id, text),
         ),
         _facts(run),
+        _together(run, project_id),
         _kept(run),
         class_name="panel-head",
     )
@@ -174,6 +177,29 @@ def _facts(run: rx.Var[Any]) -> rx.Component:
                 ),
                 class_name="ended",
             ),
+        ),
+    )
+
+
+def _together(run: rx.Var[Any], project_id: rx.Var[str]) -> rx.Component:
+    """What its run has to do with others': the batch, and what it would conflict with."""
+    return rx.cond(
+        (run.batch != "") | (run.clash != ""),
+        rx.el.div(
+            rx.cond(
+                run.batch != "",
+                ui.link(
+                    ui.icon("layers", 14),
+                    "In a batch",
+                    href="/p/" + project_id + "/b/" + run.batch,
+                    class_name="fact to-batch",
+                ),
+            ),
+            rx.cond(
+                run.clash != "",
+                rx.el.span(ui.icon("triangle-alert", 14), run.clash, class_name="fact state running wraps"),
+            ),
+            class_name="panel-facts",
         ),
     )
 

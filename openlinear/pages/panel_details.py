@@ -8,6 +8,7 @@ from openlinear.components import ui
 from openlinear.components.cards import Card
 from openlinear.components.limits import limit_fields
 from openlinear.pages.task import PanelState
+from openlinear.pages.waits import waits_for
 
 STATUSES = (("todo", "Todo"), ("in_progress", "In Progress"), ("done", "Done"), ("cancelled", "Cancelled"))
 PRIORITIES = (
@@ -92,6 +93,7 @@ def details(card: rx.Var[Card]) -> rx.Component:
             ),
             class_name="labels",
         ),
+        waits_for("/p/" + card.project, PanelState.task_id, PanelState.waits),
         _limits(),
         class_name="details",
     )

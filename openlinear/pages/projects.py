@@ -9,6 +9,7 @@ from openlinear.components import shell, ui
 from openlinear.components.acting import Personal, an_id
 from openlinear.components.notice import NoticeState, notice
 from openlinear.live import LiveState
+from openlinear.pages.checks import ChecksState, checks_field, checks_form, commands_of
 from openlinear.services import demo, projects, teams
 from openlinear.services.errors import Invalid, ServiceError
 
@@ -63,6 +64,7 @@ class ProjectsState(Personal, rx.State):
             remote_username=str(data.get("username", "")).strip() or None,
             remote_password=str(data.get("password", "")) or None,
             team_id=an_id(home) if home else None,
+            checks=commands_of(data),
         )
         try:
             async with self._acting() as (_, actor):
@@ -126,14 +128,24 @@ def _group(group: rx.Var[shell.Group]) -> rx.Component:
 
 
 def _row(place: rx.Var[shell.Place]) -> rx.Component:
-    return ui.link(
-        ui.icon("square-kanban", 16),
-        rx.el.span(rx.el.div(place.name, class_name="name"), class_name="grow"),
-        rx.cond(place.demo, shell.demo_tag()),
-        ui.icon("chevron-right", 16),
-        href="/p/" + place.id,
-        class_name="row",
+    return rx.el.div(
+        ui.link(
+            ui.icon("square-kanban", 16),
+            rx.el.span(rx.el.div(place.name, class_name="name"), class_name="grow"),
+            rx.cond(place.demo, shell.demo_tag()),
+            href="/p/" + place.id,
+            class_name="row",
+        ),
+        rx.el.button(
+            "Checks",
+            type="button",
+            class_name="btn ghost",
+            aria_expanded=ChecksState.project_id == place.id,
+            on_click=ChecksState.toggle(place.id),
+        ),
+        checks_form(place.id),
         key=place.id,
+        class_name="with-form",
     )
 
 
@@ -189,6 +201,7 @@ def _new() -> rx.Component:
                 ),
                 class_name="pair",
             ),
+            checks_field(),
             rx.cond(
                 ProjectsState.error != "",
                 rx.el.p(ProjectsState.error, class_name="error-line", role="alert"),

@@ -7,6 +7,7 @@ import reflex as rx
 
 from openlinear.components import shell, ui
 from openlinear.components.acting import Personal
+from openlinear.components.batch_bar import CONFLICTS
 from openlinear.components.limits import Bound, amount, bounds_of, limit_fields
 from openlinear.components.notice import NoticeState, notice
 from openlinear.live import LiveState
@@ -28,6 +29,7 @@ class SettingsState(Personal, rx.State):
     batch: int = 3
     auto_approve: bool = False
     stop_on_failure: bool = False
+    build_on_previous: bool = False
     conflict: str = "skip"
     bounds: list[Bound] = []
     bounds_error: str = ""
@@ -48,7 +50,7 @@ class SettingsState(Personal, rx.State):
         self.bounds = bounds_of(chosen.limits, limits.in_force({}))
         self.parallel, self.batch = chosen.parallel_limit, chosen.max_batch_size
         self.auto_approve, self.stop_on_failure = chosen.auto_approve, chosen.stop_on_failure
-        self.conflict = chosen.conflict_behavior
+        self.conflict, self.build_on_previous = chosen.conflict_behavior, chosen.build_on_previous
         self.connected = [
             Provider(one.provider_id, one.name, one.base_url or ", ".join(one.models))
             for one in known
@@ -233,12 +235,15 @@ def _execution() -> rx.Component:
         _setting(
             "Start a queue's next task without asking", _flag("auto_approve", SettingsState.auto_approve)
         ),
+        _setting(
+            "Begin a queue's next task with what the one before made",
+            _flag("build_on_previous", SettingsState.build_on_previous),
+        ),
         _setting("Stop a batch when a task fails", _flag("stop_on_failure", SettingsState.stop_on_failure)),
         _setting(
             "When a merge conflicts",
             rx.el.select(
-                rx.el.option("Skip the task", value="skip"),
-                rx.el.option("Fail the batch", value="fail"),
+                *[rx.el.option(title, value=name) for name, title in CONFLICTS],
                 value=SettingsState.conflict,
                 on_change=SettingsState.set_conflict,
                 class_name="select",

@@ -14,6 +14,7 @@ from openlinear.components.acting import Personal, an_id
 from openlinear.components.cards import Card, card_of
 from openlinear.components.limits import Bound, amount, bounds_of, reached
 from openlinear.live import entry_of
+from openlinear.pages.waits import Needed, needed_of
 from openlinear.services import execution, feed, labels, limits, projects, providers, storage, tasks
 from openlinear.services.errors import NotFound
 from openlinear.services.views import Actor, AskView, ExecutionView, TaskView
@@ -89,6 +90,7 @@ class PanelState(Personal, rx.State):
     raising: int = 0
     """Grows whenever somebody wants to see the limits."""
     tags: list[Tag] = []
+    waits: list[Needed] = []
     models: list[str] = []
     default_model: str = ""
     asks: list[Ask] = []
@@ -278,6 +280,7 @@ class PanelState(Personal, rx.State):
         self.due = task.due_date.isoformat() if task.due_date else ""
         self.bounds = bounds_of(task.limits, self._above)
         self.reached = _reached(run) if run else ""
+        self.waits = needed_of(task)
         self.run_id = str(run.run_id) if run else ""
         self.branch = run.branch if run else ""
         self.error = (run.error or "") if run else ""

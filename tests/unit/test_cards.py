@@ -8,7 +8,7 @@ import pytest
 
 from openlinear.components.cards import card_of, clip, initials, plain, progress_of, short, short_date
 from openlinear.live import LiveState
-from openlinear.services.views import ExecutionView, LabelView, TaskView
+from openlinear.services.views import Clash, ExecutionView, LabelView, TaskView
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 ID = UUID(int=2**128 - 1)
@@ -124,9 +124,29 @@ def test_the_largest_card_fits_one_small_frame(letter: str) -> None:
         error_kind="budget",
         attempt=99,
         attempts=100,
+        batch_id=ID,
     )
     labels = tuple(LabelView(ID, long, "violet") for _ in range(9))
     card = card_of(task(ended, title=long, labels=labels, created_by=long, due_date=date(2026, 11, 24)))
+    delta = {"delta": {LiveState.get_full_name(): {f"c:{ID}": {"n": 2**40, **plain(card)}}}, "events": []}
+    assert len(f'42/_event,["event",{wire(delta)}]'.encode()) <= 1024
+
+
+def test_a_card_in_a_batch_says_so_and_what_it_clashes_with() -> None:
+    clash = Clash(ID, "CART-4", ("app.py",))
+    queued = card_of(task(run(status="queued", message="Waits for its turn", batch_id=ID))).run
+    assert (queued.message, queued.batch) == ("Queued in a batch", str(ID))
+    assert card_of(task(run(clashes=(clash,)))).run.clash == "Would conflict with CART-4 in app.py"
+    assert card_of(task(run(status="done", clashes=(clash,)))).run.clash == ""
+
+
+@pytest.mark.parametrize("letter", ["a", "ß", "😀"])
+def test_the_largest_running_card_fits_one_small_frame(letter: str) -> None:
+    long = letter * 10_000
+    clashes = tuple(Clash(ID, "CART-4", (long,)) for _ in range(9))
+    labels = tuple(LabelView(ID, long, "violet") for _ in range(9))
+    running = run(message=long, batch_id=ID, clashes=clashes, attempt=99, attempts=100)
+    card = card_of(task(running, title=long, labels=labels, created_by=long, due_date=date(2026, 11, 24)))
     delta = {"delta": {LiveState.get_full_name(): {f"c:{ID}": {"n": 2**40, **plain(card)}}}, "events": []}
     assert len(f'42/_event,["event",{wire(delta)}]'.encode()) <= 1024
 

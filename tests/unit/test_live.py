@@ -1,6 +1,8 @@
 """Who is sent what, and when: the hub on a namespace that only writes down what it is told."""
 
 import asyncio
+from contextlib import nullcontext
+from dataclasses import replace
 from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
@@ -8,12 +10,14 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from engine.batches.client import BatchView
 from engine.client import EventView
 from openlinear import live, metrics
 from openlinear.live import FEW, RING, Hub, LiveState, LogState
 from openlinear.services.feed import News
 from openlinear.services.views import Actor
 from tests.support.live import Namespace
+from tests.unit.test_batch_rows import batch, member
 
 PROJECT, TASK, RUN = uuid4(), uuid4(), uuid4()
 LIVE, LOG = LiveState.get_full_name(), LogState.get_full_name()
@@ -188,6 +192,31 @@ async def test_the_end_of_a_login_empties_its_seats_and_no_others(hub: Hub, name
     await follow(hub, ended)
     assert namespace.rooms == {"s1": set(), "s2": {f"room:{PROJECT}"}}
     assert namespace.sent == [("s1", {LIVE: {"ended": True}})]
+
+
+async def test_a_batch_is_one_line_for_those_who_may_see_it(
+    hub: Hub, namespace: Namespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ada, bob = person(), person()
+    await hub.join("ada", ada, PROJECT, None)
+    await hub.join("bob", bob, PROJECT, None)
+    asked: list[Actor] = []
+
+    async def found(session: object, actor: Actor, batch_id: UUID) -> BatchView:
+        asked.append(actor)
+        return replace(batch(member()), id=batch_id, project_id=PROJECT)
+
+    monkeypatch.setattr(live.batches, "batch", found)
+    monkeypatch.setattr(live.db, "transaction", nullcontext)
+    batch_id = uuid4()
+    data = {"batchId": str(batch_id), "status": "running"}
+    one = News(1, "batch:started", PROJECT, None, ada.id, data, frozenset({ada.id}))
+    two = News(2, "batch:task:started", PROJECT, TASK, ada.id, data, frozenset({ada.id}))
+    await follow(hub, one, two)
+    assert namespace.rooms["bob"] == set()
+    assert asked == [ada], "asked once for both"
+    (line,) = namespace.values(LIVE)
+    assert (line[f"b:{batch_id}"]["n"], line[f"b:{batch_id}"]["status"]) == (2, "running")
 
 
 async def test_a_refused_move_is_taken_back(hub: Hub, namespace: Namespace) -> None:
