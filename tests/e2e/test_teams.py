@@ -10,6 +10,8 @@ from tests.e2e.test_board import column
 from tests.support.browser import Arrive, Visitor
 from tests.support.runs import Scribe
 
+NOBODYS = "/teams/00000000-0000-4000-8000-000000000000"
+
 
 async def made(owner: Visitor, name: str = "Core team") -> str:
     """A new team of this visitor's; its id."""
@@ -165,7 +167,7 @@ async def test_a_newcomer_registers_on_the_way_to_the_team(arrive: Arrive) -> No
     await expect(page.get_by_text("New Comer", exact=True)).to_be_visible()
 
 
-@pytest.mark.parametrize("place", ["/join/wrong", "/teams/wrong", f"/teams/{uuid4()}"])
+@pytest.mark.parametrize("place", ["/join/wrong", "/teams/wrong", NOBODYS])
 async def test_what_leads_nowhere_says_so(arrive: Arrive, place: str) -> None:
     page = await (await arrive()).go(place)
     await expect(page.get_by_role("link", name="See your teams")).to_be_visible()

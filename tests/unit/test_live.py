@@ -12,7 +12,7 @@ import pytest
 
 from engine.batches.client import BatchView
 from engine.client import EventView
-from openlinear import live, metrics
+from openlinear import live, livecards, metrics
 from openlinear.live import FEW, RING, Hub, LiveState, LogState
 from openlinear.services.feed import News
 from openlinear.services.views import Actor
@@ -206,7 +206,11 @@ async def test_a_batch_is_one_line_for_those_who_may_see_it(
         asked.append(actor)
         return replace(batch(member()), id=batch_id, project_id=PROJECT)
 
-    monkeypatch.setattr(live.batches, "batch", found)
+    async def viewers(session: object, project_ids: list[UUID]) -> dict[UUID, frozenset[UUID]]:
+        return {PROJECT: frozenset({ada.id})}
+
+    monkeypatch.setattr(livecards.batches, "batch", found)
+    monkeypatch.setattr(live.access, "viewers", viewers)
     monkeypatch.setattr(live.db, "transaction", nullcontext)
     batch_id = uuid4()
     data = {"batchId": str(batch_id), "status": "running"}
