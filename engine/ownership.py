@@ -69,12 +69,12 @@ async def claim_batch(database: Database, batch_id: UUID, worker: str, workflow:
         return Hold(batch.id, batch.fence)
 
 
-async def claim_member(session: AsyncSession, run_id: UUID, worker: str) -> tuple[Hold, Run] | None:
-    """Take a run whose work its batch has: None where it has ended, or its user cancelled it."""
+async def claim_member(session: AsyncSession, run_id: UUID, worker: str, *, pushed: bool) -> Hold | None:
+    """Take a run whose work its batch has. None where it has ended, or was cancelled before it was pushed."""
     run = await session.get_one(Run, run_id, with_for_update=True, populate_existing=True)
-    if run.status in ENDED or run.cancel_requested_at is not None:
+    if run.status in ENDED or (run.cancel_requested_at is not None and not pushed):
         return None
-    return _seize(run, worker), run
+    return _seize(run, worker)
 
 
 async def claim_to_clear(session: AsyncSession, run_id: UUID, worker: str) -> Hold | None:

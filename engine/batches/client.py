@@ -193,6 +193,10 @@ class Batches:
             query = query.where(tuple_(col(Batch.created_at), col(Batch.id)) < before)
         return await _views(session, list(await session.scalars(query)))
 
+    async def merging(self, session: AsyncSession, batch_id: UUID) -> bool:
+        """Whether its tasks' work is being put together just now."""
+        return await session.scalar(select(col(Batch.status)).where(col(Batch.id) == batch_id)) == "merging"
+
     async def open_of(
         self, session: AsyncSession, user_id: UUID, project_ids: Collection[UUID]
     ) -> list[UUID]:

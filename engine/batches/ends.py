@@ -32,11 +32,12 @@ async def settle(here: World, batch: Batch, end: End) -> None:
     for member, run in members:
         if member.handed_in_at is None or run.ended_at is not None:
             continue
+        pushed = _is_in(batch, member)
         async with here.database.transaction() as session:
-            claimed = await claim_member(session, run.id, here.worker)
-        if claimed is None:
+            hold = await claim_member(session, run.id, here.worker, pushed=pushed)
+        if hold is None:
             continue
-        recorder = Recorder(here.database, claimed[0])
+        recorder = Recorder(here.database, hold)
         try:
             await ending.finish(here, recorder, await _end_of(here, batch, member, recorder, end))
         except Superseded:  # it was cancelled in this very moment
@@ -44,7 +45,7 @@ async def settle(here: World, batch: Batch, end: End) -> None:
 
 
 async def _end_of(here: World, batch: Batch, member: Member, recorder: Recorder, end: End) -> End:
-    if batch.pushed_sha is not None and member.left_out is None and member.merged_sha is not None:
+    if _is_in(batch, member):
         run = await recorder.run()
         await recorder.write(
             [], branch=batch.branch, pushed_sha=run.head_sha, pr_url=batch.pr_url, pr_number=batch.pr_number
@@ -56,6 +57,11 @@ async def _end_of(here: World, batch: Batch, member: Member, recorder: Recorder,
     where = "Its work is kept here." if nothing_pushed else await _own_branch(here, batch, recorder)
     kind: Class = "checks" if member.left_out_kind == "checks" else "clash"
     return failure(RunError(f"Left out of its batch. {member.left_out} {where}", kind))
+
+
+def _is_in(batch: Batch, member: Member) -> bool:
+    """Whether the task is in what was pushed."""
+    return batch.pushed_sha is not None and member.left_out is None and member.merged_sha is not None
 
 
 async def _own_branch(here: World, batch: Batch, recorder: Recorder) -> str:

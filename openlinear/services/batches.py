@@ -135,8 +135,6 @@ async def cancel_task(session: AsyncSession, actor: Actor, batch_id: UUID, task_
     found = await batch(session, actor, batch_id)
     if not any(task.task_id == task_id for task in found.tasks):
         raise NotFound("The batch has no such task.")
-    if found.status == "merging":
-        raise Conflict("The batch is being merged. Cancel the whole batch, or wait for its end.")
     await execution.cancel(session, actor, task_id)
 
 

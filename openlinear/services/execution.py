@@ -12,7 +12,7 @@ from engine.batches.client import SKIPPED
 from engine.client import AskView as EngineAsk
 from engine.client import NewRun, ParallelLimitReached, RunView
 from engine.ports import Brief
-from openlinear.engine_client import engine_client
+from openlinear.engine_client import batches_client, engine_client
 from openlinear.models import Project, Task
 from openlinear.models.columns import now
 from openlinear.services import answers, audit, batch_news, news, ranks, sandbox
@@ -104,6 +104,8 @@ async def cancel(session: AsyncSession, actor: Actor, task_id: UUID) -> None:
     if run is None or run.ended_at is not None:
         raise Conflict("Nothing runs for this task.")
     await _require_runner(session, actor, run, "cancel it", "run:cancelled")
+    if run.batch_id is not None and (await batches_client().merging(session, run.batch_id)):
+        raise Conflict("Its batch is being merged. Cancel the whole batch, or wait for its end.")
     if not await engine_client().cancel(session, run.id, ended):
         raise Conflict("The run has just ended.")
 
