@@ -112,9 +112,9 @@ class Batches:
         await connection.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [admission])
         await connection.execute("SELECT FROM batches WHERE id = %s FOR UPDATE", [batch.run])
         pressed = asyncio.create_task(self._press(batch, httpx.Timeout(20)))
-        waits = "SELECT FROM pg_stat_activity WHERE wait_event IN ('transactionid', 'tuple')"
+        waits = "SELECT pid FROM pg_stat_activity WHERE wait_event IN ('transactionid', 'tuple')"
         async with asyncio.timeout(20):
-            while not await self._instance.books.rows(f"{waits} AND query LIKE '%%batches%%'"):
+            while not await self._instance.books.rows(f"{waits} AND query LIKE '%batches%'"):
                 await asyncio.sleep(0.01)
         return HeldApproval(connection, pressed)
 

@@ -77,7 +77,7 @@ def _outcome(instance: Instance, task: Task, branch: str, number: int) -> list[s
 
 
 async def history(instance: Instance, task: Task, last: int, once: bool) -> list[str]:
-    """What is not right about the log and the asking; `once` is whether the agent was to have the task once."""
+    """What is not right about the log, and what the model was asked; `once`: the agent had the task once."""
     found = []
     rows = await instance.books.rows(
         "SELECT seq, kind, part, state, message FROM run_events WHERE run_id = %s ORDER BY seq", task.run
