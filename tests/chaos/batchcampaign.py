@@ -21,6 +21,7 @@ STEPS = ("converse", "collect", "hand_in", *MERGE_STEPS)
 WAITING, APPROVING = Moment("waiting"), Moment("approving")
 """Before somebody's word is given, and when it is on its way."""
 ATTENDED = (WAITING, APPROVING)
+ATTENDED_SECONDS = 600.0
 UNDER_WAY = 2
 """Batches at once, beside one that waits for somebody's word."""
 
@@ -51,21 +52,25 @@ async def batch_campaign(
     attending = asyncio.create_task(_attend(instance, batches, hand, attended, draw, pressing))
     try:
         await inflict_all(hand, others, pressing, attending)
-    finally:
         enough.set()
-        await asyncio.gather(pressing, attending, hand.settle())
-    return await _judge(instance, batches, hand.strikes)
+        async with asyncio.timeout(ATTENDED_SECONDS):
+            await asyncio.gather(pressing, attending)
+    finally:
+        pressing.cancel()
+        attending.cancel()
+        await hand.settle()
+    return await judge_batches(instance, batches, hand.strikes)
 
 
 async def _press(batches: Batches, attended: list[Fault], enough: asyncio.Event) -> None:
     """Keep so many under way, and one that asks for as long as there are faults for it."""
-    asking, modes = None, ("parallel", "queue")
+    asking = None
     while not enough.is_set() or attended:
         opened = await batches.open()
         if attended and asking not in opened:
             asking = await batches.begin("queue", asks=True)
         elif not enough.is_set() and len([one for one in opened if one is not asking]) < UNDER_WAY:
-            await batches.begin(modes[len(batches.begun) % 4 == 0])
+            await batches.begin("queue" if len(batches.begun) % 4 == 2 else "parallel")
         await asyncio.sleep(0.1)
 
 
@@ -103,7 +108,7 @@ async def _hit(instance: Instance, batches: Batches, hand: Hand, fault: Fault, b
     return struck
 
 
-async def _judge(instance: Instance, batches: Batches, strikes: list[Strike]) -> Results:
+async def judge_batches(instance: Instance, batches: Batches, strikes: list[Strike]) -> Results:
     """Wait for every end and look at each, and at what is left; AssertionError says all that is wrong."""
     await all_over(instance, [*batches.begun, *(task for batch in batches.begun for task in batch.tasks)])
     met = [Strike(one.fault, sorted({batches.of(run).run for run in one.runs})) for one in strikes]

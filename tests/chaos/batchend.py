@@ -16,7 +16,8 @@ async def wrong_batch(instance: Instance, batch: Batch) -> tuple[list[str], int]
     )
     if status != "completed":
         return [f"{status}: {error}"], 0
-    found = [] if round_ == 1 else [f"it merged {round_} times"]
+    rounds = sum(task.times for task in batch.tasks) - len(batch.tasks) + 1
+    found = [] if round_ == rounds else [f"it merged {round_} times for {rounds}"]
     found += _outcome(instance, batch, branch, number)
     attempts = []
     for task in batch.tasks:
@@ -42,8 +43,9 @@ def _outcome(instance: Instance, batch: Batch, branch: str, number: int) -> list
     log = run_git("log", "--first-parent", "--format=%s", f"{base}..{tip}", cwd=repo.path).decode()
     if sorted(line.rpartition(": ")[2] for line in log.splitlines()) != sorted(t.name for t in batch.tasks):
         found.append(f"merges: {log.splitlines()}")
-    if len(run_git("rev-list", f"{base}..{tip}", cwd=repo.path).split()) != 2 * len(batch.tasks):
-        found.append("not one commit and one merge for each task")
+    commits = len(run_git("rev-list", f"{base}..{tip}", cwd=repo.path).split())
+    if commits != sum(1 + task.times for task in batch.tasks):
+        found.append(f"{commits} commits: not one for each time that an agent had a task, and its merge")
     pulls = [pull["full"]["number"] for pull in instance.stack.github.pulls if pull["head"] in own]
     if pulls != [number]:
         found.append(f"pull requests: {pulls}, the batch says {number}")

@@ -1,9 +1,10 @@
 """People who execute eight tasks at once, and one who looks at each result before the next may begin."""
 
 import asyncio
+import uuid
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import httpx
 import psycopg
@@ -11,10 +12,13 @@ import psycopg
 from tests.chaos.crowd import BATCH_OF, Crowd, Member, Task, work
 from tests.chaos.faults import Target
 from tests.chaos.instance import Instance
+from tests.support.modelserver import Bash, Turn
 from tests.support.stack import Json
 
 SECONDS, PAUSE = 0.3, 0.02
 """How long an agent's command takes, and each piece of what it says."""
+MENDS_SECONDS = 8
+"""Longer than a lease: whatever is left of the first turn is taken over meanwhile."""
 AT_WORK = (
     "SELECT m.run_id FROM batch_members m JOIN runs r ON r.id = m.run_id"
     " WHERE m.begun = m.turn AND m.handed_in_at IS NULL AND r.ended_at IS NULL"
@@ -50,14 +54,30 @@ class Batches:
 
     async def begin(self, mode: str, *, asks: bool = False) -> Batch:
         """One more, by the members in turn; with `asks`, each next task waits for somebody's word."""
-        member = self._crowd.members[len(self.begun) % len(self._crowd.members)]
-        names = [f"{member.person.name}-{len(self.begun)}-{number}" for number in range(BATCH_OF)]
-        cards = (self._crowd.card(member, name, work(name, SECONDS, PAUSE)) for name in names)
-        batch = Batch(member, "", list(await asyncio.gather(*cards)))
+        batch = await self._cards(BATCH_OF)
         await self.press(batch, mode=mode, autoApprove=not asks)
         return batch
 
+    async def _cards(self, count: int) -> Batch:
+        """Not pressed yet; of the members in turn."""
+        member = self._crowd.members[len(self.begun) % len(self._crowd.members)]
+        names = [f"{member.person.name}-{len(self.begun)}-{number}" for number in range(count)]
+        cards = (self._crowd.card(member, name, work(name, SECONDS, PAUSE)) for name in names)
+        return Batch(member, "", list(await asyncio.gather(*cards)))
+
+    async def begin_clashing(self) -> Batch:
+        """One whose second task conflicts with its first, and goes back to its agent for that."""
+        batch = await self._cards(BATCH_OF - 2)
+        for number in (2, 3):
+            name = f"clashing-{number}-{uuid.uuid4().hex[:8]}"
+            card = await self._crowd.card(batch.member, name, clashing(name, number))
+            batch.tasks.insert(number - 2, card)
+        batch.tasks[1].times = 2
+        await self.press(batch, mode="parallel", conflictBehavior="resolve")
+        return batch
+
     async def press(self, batch: Batch, **rules: str | bool) -> None:
+        """Execute them."""
         ids = [task.id for task in batch.tasks]
         body: Json = {"taskIds": ids, **rules}
         # 409: an earlier try was taken, and its answer lost.
@@ -134,3 +154,12 @@ class HeldApproval:
         with suppress(httpx.HTTPError):
             return await self.pressed
         return None
+
+
+def clashing(name: str, number: int) -> list[Turn]:
+    """As `work`, and it changes the one line of `a.py`; where that is in conflict, it takes its time."""
+    turns = work(name, SECONDS, PAUSE)
+    change = f"sed -i 's/A = 1/A = {number}/' a.py"
+    mend = f"sleep {MENDS_SECONDS}; echo 'A = 23' > a.py"
+    command = f"if grep -q '<<<<' a.py; then {mend}; else {change}; fi"
+    return [turns[0], replace(turns[1], calls=[Bash(command)]), turns[2]]

@@ -30,6 +30,8 @@ class Task:
     run: str = ""
     hits: list[str] = field(default_factory=list)
     """What was hurt while its run was under way."""
+    times: int = 1
+    """How often its agent is to have it: twice where its work goes back for a conflict."""
 
 
 @dataclass

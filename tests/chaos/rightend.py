@@ -87,13 +87,13 @@ async def history(instance: Instance, task: Task, last: int, once: bool) -> list
     if doubled := [name for name, count in Counter(row[2:4] for row in rows).items() if count > 1]:
         found.append(f"written twice: {doubled}")
     said = "".join(row[4] for row in rows if row[1] == "text")
-    if once and said != "".join(SAYS):
+    if once and said != "".join(SAYS) * task.times:
         found.append(f"the agent's words: {said!r}")
     if [row[2] for row in rows].count("ended") != 1:
         found.append("the log does not end once")
     asked = requests(instance, task)
-    if asked != TURNS and once:
-        found.append(f"the model was asked {asked} times for {TURNS} turns")
+    if asked != TURNS * task.times and once:
+        found.append(f"the model was asked {asked} times for {TURNS * task.times} turns")
     return found
 
 
