@@ -22,6 +22,8 @@ WAITING, APPROVING = Moment("waiting"), Moment("approving")
 """Before somebody's word is given, and when it is on its way."""
 ATTENDED = (WAITING, APPROVING)
 ATTENDED_SECONDS = 600.0
+AT_ONE_WAIT = 3
+"""Faults before an approval is let through."""
 UNDER_WAY = 2
 """Batches at once, beside one that waits for somebody's word."""
 
@@ -47,11 +49,14 @@ async def batch_campaign(
     """As `campaign`, for batches."""
     hand, enough = Hand(instance, batches, draw), asyncio.Event()
     attended = [fault for fault in faults if fault.moment in ATTENDED]
-    others = [fault for fault in faults if fault.moment not in ATTENDED]
+    # The instants come last: sessions that end early would keep every batch from its merge for long.
+    at_steps = [fault for fault in faults if fault.moment.step and fault not in attended]
+    at_random = [fault for fault in faults if not fault.moment.step]
     pressing = asyncio.create_task(_press(batches, attended, enough))
     attending = asyncio.create_task(_attend(instance, batches, hand, attended, draw, pressing))
     try:
-        await inflict_all(hand, others, pressing, attending)
+        await inflict_all(hand, at_steps, pressing, attending)
+        await inflict_all(hand, at_random, pressing, attending)
         enough.set()
         async with asyncio.timeout(ATTENDED_SECONDS):
             await asyncio.gather(pressing, attending)
@@ -82,16 +87,17 @@ async def _attend(
     draw: Random,
     pressing: "asyncio.Task[None]",
 ) -> None:
-    """Look at whatever waits and approve it, with one of the faults just before or meanwhile, until all is
+    """Look at whatever waits and approve it, with some of the faults just before or meanwhile, until all is
     over. Each fault that came to pass leaves the list."""
     while not pressing.done() or await batches.open():
         for batch in await batches.waiting():
+            struck = 0
             for fault in draw.sample(faults, len(faults)):
-                if await _hit(instance, batches, hand, fault, batch):
+                if struck < AT_ONE_WAIT and await _hit(instance, batches, hand, fault, batch):
                     log.warning("%s, %s", fault.part, fault.moment)
                     faults.remove(fault)
-                    break
-            await instance.whole()
+                    struck += 1
+                    await instance.whole()
             if draw.random() < 0.5:
                 await batches.approve_unheard(batch)
             await batches.approve(batch)
