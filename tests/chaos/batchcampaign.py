@@ -28,10 +28,11 @@ UNDER_WAY = 2
 """Batches at once, beside one that waits for somebody's word."""
 
 
-def batch_schedule(draw: Random, times: dict[str, int]) -> list[Fault]:
+def batch_schedule(draw: Random, parts: Iterable[str]) -> list[Fault]:
     """The worker and the database at each boundary of the merge and between a queue's tasks; those of `MILD`
-    and a session's end while a batch waits; lost approvals; each part `times` at drawn moments."""
-    faults = schedule(draw, times, ("hand_in", *MERGE_STEPS))
+    and a session's end while a batch waits; lost approvals; each of these parts at a drawn instant."""
+    faults = schedule(draw, {}, ("hand_in", *MERGE_STEPS))
+    faults += [drawn_fault(draw, part, ()) for part in parts]
     faults += [fault_at(draw, part, WAITING) for part in (*MILD, "dockerd", "container")]
     return faults + [fault_at(draw, part, APPROVING) for part in ("web", "postgres")]
 

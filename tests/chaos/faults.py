@@ -87,8 +87,8 @@ def schedule(draw: Random, times: Mapping[str, int], steps: Sequence[str] = STEP
 
 
 def _moment(draw: Random, steps: Sequence[str]) -> Moment:
-    """Half of the time at a boundary, half at any instant."""
-    if draw.random() < 0.5:
+    """Half of the time at a boundary of these steps, if any, half at any instant."""
+    if steps and draw.random() < 0.5:
         return Moment(draw.choice(steps), draw.choice(("done", "recorded")))
     return Moment(delay=draw.uniform(0.1, 2.0))
 
