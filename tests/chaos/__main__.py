@@ -17,6 +17,7 @@ from tests.chaos.faults import MILD, ROUGH, drawn_fault
 from tests.chaos.instance import serve_instance
 from tests.chaos.ledger import table
 from tests.chaos.network import SIGN, isolated
+from tests.chaos.secondturn import second_turn
 
 FAULTS = 25
 """Between two looks at every end."""
@@ -35,6 +36,7 @@ async def chaos(seed: int, seconds: float, workers: int, parts: list[str]) -> No
                 faults = [drawn_batch_fault(draw, draw.choice(parts)) for _ in range(FAULTS)]
                 results = await batch_campaign(instance, Batches(instance, crowd), faults, draw)
                 print(table(results, "batches"), flush=True)
+            await second_turn(instance)
 
 
 def main() -> None:

@@ -8,7 +8,18 @@ from random import Random
 from tests.chaos.batchend import wrong_batch
 from tests.chaos.batches import Batch, Batches
 from tests.chaos.campaign import inflict_all
-from tests.chaos.faults import MILD, Fault, Hand, Moment, Strike, drawn_fault, fault_at, schedule
+from tests.chaos.faults import (
+    CUTS,
+    MILD,
+    SESSION,
+    Fault,
+    Hand,
+    Moment,
+    Strike,
+    drawn_fault,
+    fault_at,
+    schedule,
+)
 from tests.chaos.instance import Instance
 from tests.chaos.ledger import Results, table
 from tests.chaos.rightend import all_over, left_behind
@@ -24,17 +35,19 @@ ATTENDED = (WAITING, APPROVING)
 ATTENDED_SECONDS = 600.0
 AT_ONE_WAIT = 3
 """Faults before an approval is let through."""
-UNDER_WAY = 2
+UNDER_WAY = 3
 """Batches at once, beside one that waits for somebody's word."""
 
 
-def batch_schedule(draw: Random, parts: Iterable[str]) -> list[Fault]:
-    """The worker and the database at each boundary of the merge and between a queue's tasks; those of `MILD`
-    and a session's end while a batch waits; lost approvals; each of these parts at a drawn instant."""
-    faults = schedule(draw, {}, ("hand_in", *MERGE_STEPS))
-    faults += [drawn_fault(draw, part, ()) for part in parts]
-    faults += [fault_at(draw, part, WAITING) for part in (*MILD, "dockerd", "container")]
-    return faults + [fault_at(draw, part, APPROVING) for part in ("web", "postgres")]
+def batch_schedule(draw: Random) -> list[Fault]:
+    """The worker and the database at each boundary of the merge, and between two tasks; a session's end while
+    agents are at work and while a batch waits; a lost approval; cuts."""
+    faults = schedule(draw, {}, MERGE_STEPS)
+    sides = zip(MILD[:2], draw.sample(("done", "recorded"), 2), strict=True)
+    faults += [fault_at(draw, part, Moment("hand_in", side)) for part, side in sides]
+    faults += [drawn_fault(draw, part, ()) for part in (draw.choice(SESSION), *CUTS)]
+    faults += [fault_at(draw, part, WAITING) for part in ("worker", "web", draw.choice(SESSION))]
+    return [*faults, fault_at(draw, "postgres", APPROVING)]
 
 
 def drawn_batch_fault(draw: Random, part: str) -> Fault:
@@ -50,14 +63,11 @@ async def batch_campaign(
     """As `campaign`, for batches."""
     hand, enough = Hand(instance, batches, draw), asyncio.Event()
     attended = [fault for fault in faults if fault.moment in ATTENDED]
-    # The instants come last: sessions that end early would keep every batch from its merge for long.
-    at_steps = [fault for fault in faults if fault.moment.step and fault not in attended]
-    at_random = [fault for fault in faults if not fault.moment.step]
+    others = [fault for fault in faults if fault.moment not in ATTENDED]
     pressing = asyncio.create_task(_press(batches, attended, enough))
     attending = asyncio.create_task(_attend(instance, batches, hand, attended, draw, pressing))
     try:
-        await inflict_all(hand, at_steps, pressing, attending)
-        await inflict_all(hand, at_random, pressing, attending)
+        await inflict_all(hand, others, pressing, attending)
         enough.set()
         async with asyncio.timeout(ATTENDED_SECONDS):
             await asyncio.gather(pressing, attending)
