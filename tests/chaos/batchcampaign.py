@@ -35,8 +35,9 @@ ATTENDED = (WAITING, APPROVING)
 ATTENDED_SECONDS = 600.0
 AT_ONE_WAIT = 3
 """Faults before an approval is let through."""
-UNDER_WAY = 3
-"""Batches at once, beside one that waits for somebody's word."""
+UNDER_WAY = 2
+"""Batches at once, beside one that waits for somebody's word. The agents of one alone are at work: those of
+several make each other late."""
 
 
 def batch_schedule(draw: Random) -> list[Fault]:
@@ -82,11 +83,12 @@ async def _press(batches: Batches, attended: list[Fault], enough: asyncio.Event)
     """Keep so many under way, and one that asks for as long as there are faults for it."""
     asking = None
     while not enough.is_set() or attended:
-        opened = await batches.open()
+        opened, busy = await batches.open(), await batches.at_work()
         if attended and asking not in opened:
             asking = await batches.begin("queue", asks=True)
-        elif not enough.is_set() and len([one for one in opened if one is not asking]) < UNDER_WAY:
-            await batches.begin("queue" if len(batches.begun) % 4 == 2 else "parallel")
+        elif not enough.is_set() and not [one for one in busy if one is not asking]:
+            if len([one for one in opened if one is not asking]) < UNDER_WAY:
+                await batches.begin("queue" if len(batches.begun) % 4 == 3 else "parallel")
         await asyncio.sleep(0.1)
 
 

@@ -105,6 +105,9 @@ class Batches:
     async def waiting(self) -> list[Batch]:
         return await self._those("status = 'waiting'")
 
+    async def at_work(self) -> list[Batch]:
+        return await self._those("status IN ('queued', 'running')")
+
     async def open(self) -> list[Batch]:
         return await self._those("ended_at IS NULL")
 
