@@ -81,14 +81,15 @@ async def batch_campaign(
 
 async def _press(batches: Batches, attended: list[Fault], enough: asyncio.Event) -> None:
     """Keep so many under way, and one that asks for as long as there are faults for it."""
-    asking = None
+    asking: Batch | None = None
     while not enough.is_set() or attended:
-        opened, busy = await batches.open(), await batches.at_work()
+        opened, at_work = await batches.open(), await batches.at_work()
+        pressed = [one for one in opened if one is not asking]
+        room = len(pressed) < UNDER_WAY and not any(one in at_work for one in pressed)
         if attended and asking not in opened:
             asking = await batches.begin("queue", asks=True)
-        elif not enough.is_set() and not [one for one in busy if one is not asking]:
-            if len([one for one in opened if one is not asking]) < UNDER_WAY:
-                await batches.begin("queue" if len(batches.begun) % 4 == 3 else "parallel")
+        elif room and not enough.is_set():
+            await batches.begin("queue" if len(batches.begun) % 4 == 3 else "parallel")
         await asyncio.sleep(0.1)
 
 
