@@ -160,8 +160,7 @@ async def say(hold: Hold, message: str) -> None:
 async def settle(hold: Hold, end: End) -> None:
     """Each task whose work was handed in comes to its end: done where that is in what was pushed."""
     here = world()
-    batch = await BatchRecorder(here, hold).subject()
-    await ends.settle(here, batch, end)
+    await ends.settle(here, BatchRecorder(here, hold), end)
 
 
 @DBOS.step(name="finish_batch", **PATIENTLY)
@@ -175,4 +174,5 @@ async def finish(hold: Hold, end: End) -> None:
 @observed("clear_batch")
 async def clear(hold: Hold) -> None:
     """Leave nothing of its tasks behind but what is worth keeping."""
-    await ends.clear(world(), hold.id)
+    here = world()
+    await ends.clear(here, BatchRecorder(here, hold))

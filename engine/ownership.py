@@ -13,12 +13,12 @@ in our transaction, and for every executor that has no live worker behind it.
 from dataclasses import dataclass
 from uuid import UUID
 
-from sqlalchemy import bindparam, func, select, text, update
+from sqlalchemy import ColumnElement, bindparam, exists, func, select, text, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
 from engine.db import Database
-from engine.models import ENDED, Batch, Run
+from engine.models import ENDED, OVER, Batch, Member, Run
 from engine.queues import APPLICATION_VERSION, BATCHES, CHECKS, RUNS
 
 CANCEL_SECONDS = 1.0
@@ -52,17 +52,19 @@ async def claim(database: Database, run_id: UUID, worker: str, workflow: str) ->
     async with database.transaction() as session:
         await _require_handed(session, workflow, worker)
         run = await session.get_one(Run, run_id, with_for_update=True)
-        if run.cleared_at is not None:
+        if run.cleared_at is not None or not await _current(session, Run, run_id, workflow):
             return None
         return _seize(run, worker)
 
 
 async def claim_batch(database: Database, batch_id: UUID, worker: str, workflow: str) -> Hold | None:
-    """The same for a batch that is to be merged; None when it is over."""
+    """The same for a batch that is to be merged; None when it is over and its runs are cleared."""
     async with database.transaction() as session:
         await _require_handed(session, workflow, worker)
         batch = await session.get_one(Batch, batch_id, with_for_update=True)
-        if batch.status != "merging":
+        if not await _current(session, Batch, batch_id, workflow):
+            return None
+        if batch.status != "merging" and not (batch.status in OVER and await _uncleared(session, batch_id)):
             return None
         batch.fence += 1
         batch.owner = worker
@@ -81,6 +83,19 @@ async def claim_to_clear(session: AsyncSession, run_id: UUID, worker: str) -> Ho
     """Take an ended run that nobody has cleared up after; None where somebody has."""
     run = await session.get_one(Run, run_id, with_for_update=True, populate_existing=True)
     return _seize(run, worker) if run.status in ENDED and run.cleared_at is None else None
+
+
+async def _uncleared(session: AsyncSession, batch_id: UUID) -> bool:
+    left = exists().where(col(Run.batch_id) == batch_id, col(Run.cleared_at).is_(None))
+    return bool(await session.scalar(select(left)))
+
+
+async def _current(session: AsyncSession, table: type[Run | Batch], subject: UUID, workflow: str) -> bool:
+    """Whether this is the latest of the subject's workflows. In a batch there may be several, one after the
+    other: what is left to do of an older one is to be recorded alone, and must take nothing from the latest.
+    """
+    latest = select(_LATEST[table]).where(col(table.id) == subject)
+    return await session.scalar(latest) == _named(workflow)[1]
 
 
 async def _require_handed(session: AsyncSession, workflow: str, worker: str) -> None:
@@ -150,20 +165,30 @@ async def _requeue(session: AsyncSession, which: str, values: dict[str, str]) ->
         {**values, "queues": [RUNS, BATCHES, CHECKS], "version": APPLICATION_VERSION},
     )
     workflows = [str(workflow) for (workflow,) in found]
-    subjects = {subject for workflow in workflows if (subject := _subject(workflow)) is not None}
+    subjects = [named for workflow in workflows if (named := _named(workflow))[0] is not None]
     for table in (Run, Batch) if subjects else ():
-        mine = update(table).where(col(table.id).in_(subjects))
+        mine = update(table).where(tuple_(col(table.id), _LATEST[table]).in_(subjects))
+        mine = mine.execution_options(synchronize_session=False)
         await session.execute(mine.values(fence=col(table.fence) + 1, owner=None))
     return workflows
 
 
-def _subject(workflow: str) -> UUID | None:
-    """The run or batch of a workflow, whose id is `{id}` or `{id}:{how-manieth}`; None for a look-up's."""
+def _named(workflow: str) -> tuple[UUID | None, int]:
+    """The run or batch of a workflow, whose id is `{id}` or `{id}:{how-manieth}`, and the how-manieth of its
+    workflows this is; None for a look-up's."""
+    subject, _, number = workflow.partition(":")
     try:
-        return UUID(workflow.partition(":")[0])
+        return UUID(subject), int(number or 1)
     except ValueError:
-        return None
+        return None, 1
 
+
+_TURN = select(col(Member.turn)).where(col(Member.run_id) == col(Run.id)).correlate(Run).scalar_subquery()
+_LATEST: dict[type[Run | Batch], ColumnElement[int]] = {
+    Run: func.coalesce(_TURN, 1),
+    Batch: col(Batch.round),  # type: ignore[dict-item]
+}
+"""The how-manieth of its workflows is the latest."""
 
 _HANDED = text(
     "SELECT true FROM dbos.workflow_status"

@@ -1,12 +1,14 @@
 """What becomes of a batch's tasks once its merge has come to an end."""
 
 import logging
+from uuid import UUID
 
 from sqlalchemy import select
 from sqlmodel import col
 
 from engine import ending
 from engine.batches.advance import members_of
+from engine.batches.record import BatchRecorder
 from engine.changes import free_branch, known
 from engine.errors import Class, RunError
 from engine.git.mirror import Mirror
@@ -22,25 +24,30 @@ from engine.world import World
 log = logging.getLogger(__name__)
 
 
-async def settle(here: World, batch: Batch, end: End) -> None:
+async def settle(here: World, books: BatchRecorder, end: End) -> None:
     """Each task that handed in its work: done where that was pushed, else open, with its reason. Repeatable.
 
     A task that was cancelled meanwhile is left to whoever ends cancelled runs.
     """
-    async with here.database.transaction() as session:
+    async with books.transaction() as (session, batch):
         members = await members_of(session, batch.id)
     for member, run in members:
-        if member.handed_in_at is None or run.ended_at is not None:
-            continue
-        pushed = _is_in(batch, member)
-        async with here.database.transaction() as session:
-            hold = await claim_member(session, run.id, here.worker, pushed=pushed)
+        if member.handed_in_at is not None and run.ended_at is None:
+            await _settle(here, books, batch, member, end)
+
+
+async def _settle(here: World, books: BatchRecorder, batch: Batch, member: Member, end: End) -> None:
+    """Until it has its end: its own workflow may be recovered, and take it, in this very moment."""
+    while True:
+        async with books.transaction() as (session, _):
+            pushed = _is_in(batch, member)
+            hold = await claim_member(session, member.run_id, here.worker, pushed=pushed)
         if hold is None:
-            continue
+            return
         recorder = Recorder(here.database, hold)
         try:
-            await ending.finish(here, recorder, await _end_of(here, batch, member, recorder, end))
-        except Superseded:  # it was cancelled in this very moment
+            return await ending.finish(here, recorder, await _end_of(here, batch, member, recorder, end))
+        except Superseded:
             continue
 
 
@@ -81,17 +88,23 @@ async def _own_branch(here: World, batch: Batch, recorder: Recorder) -> str:
     return f"Its work is on the branch {branch}."
 
 
-async def clear(here: World, batch_id: object) -> None:
+async def clear(here: World, books: BatchRecorder) -> None:
     """Remove what the ended tasks left in their sandbox; what is not on the remote is kept first."""
-    async with here.database.transaction() as session:
-        over = select(col(Run.id)).where(col(Run.batch_id) == batch_id, col(Run.ended_at).is_not(None))
+    async with books.transaction() as (session, batch):
+        over = select(col(Run.id)).where(col(Run.batch_id) == batch.id, col(Run.ended_at).is_not(None))
         runs = list(await session.scalars(over.where(col(Run.cleared_at).is_(None))))
     for run_id in runs:
-        async with here.database.transaction() as session:
+        await _clear(here, books, run_id)
+
+
+async def _clear(here: World, books: BatchRecorder, run_id: UUID) -> None:
+    """Until it is cleared, as in `_settle`."""
+    while True:
+        async with books.transaction() as (session, _):
             hold = await claim_to_clear(session, run_id, here.worker)
         if hold is None:
-            continue
+            return
         try:
-            await ending.clear(here, Recorder(here.database, hold))
+            return await ending.clear(here, Recorder(here.database, hold))
         except Superseded:
             continue

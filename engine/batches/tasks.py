@@ -71,7 +71,11 @@ async def leave_slot(here: World, run: Run, recorder: Recorder) -> None:
 
 
 async def hand_in(here: World, run: Run, recorder: Recorder, *, gave_up: bool = False) -> None:
-    """Its work is there; nothing of it needs the sandbox awake any more. Repeatable."""
+    """Its work is there; nothing of it needs the sandbox awake any more. Repeatable.
+
+    The sandbox is given back first: from the moment it is handed in, a second turn may begin in there.
+    """
+    await _rest(here, run, recorder)
     async with recorder.transaction() as (session, locked):
         member = await session.get_one(Member, locked.id)
         if member.handed_in_at is not None:
@@ -85,7 +89,6 @@ async def hand_in(here: World, run: Run, recorder: Recorder, *, gave_up: bool = 
         await append(session, locked, [entry], status="committing", message=message, progress=90)
         await here.product.batch(session, member.batch_id, "task:completed", run.task_id)
     here.signals.wake(BATCHES)
-    await _rest(here, run, recorder)
 
 
 async def _rest(here: World, run: Run, recorder: Recorder) -> None:

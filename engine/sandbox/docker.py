@@ -118,7 +118,16 @@ class DockerSandbox:
             async with self._starts:
                 await report("Starting your container")
                 await self._give_password(container, user_id)
-                await self._start(container)
+                try:
+                    await self._start(container)
+                except APIError as error:
+                    if "already exists" not in str(error):
+                        raise
+                    # Docker was killed while it started this one, and will never find its way back to it.
+                    await self._daemon.remove(container)
+                    container = await self._present(user_id, report)
+                    await self._give_password(container, user_id)
+                    await self._start(container)
                 await self._daemon.call(container.reload)
                 return await self._box(container, user_id)
         return await self._box(container, user_id)

@@ -9,26 +9,34 @@ import sys
 import time
 from random import Random
 
+from tests.chaos.batchcampaign import batch_campaign, drawn_batch_fault
+from tests.chaos.batches import Batches
 from tests.chaos.campaign import campaign
 from tests.chaos.crowd import serve_crowd
 from tests.chaos.faults import MILD, ROUGH, drawn_fault
 from tests.chaos.instance import serve_instance
 from tests.chaos.ledger import table
 from tests.chaos.network import SIGN, isolated
+from tests.chaos.secondturn import second_turn
 
-BATCH = 25
-"""Faults between two looks at every end."""
+FAULTS = 25
+"""Between two looks at every end."""
 
 
 async def chaos(seed: int, seconds: float, workers: int, parts: list[str]) -> None:
-    """Batch after batch; AssertionError at the first end that is not right."""
+    """Runs and batches in turn; AssertionError at the first end that is not right."""
     draw = Random(seed)
     async with serve_instance(workers, keep_logs=True) as instance:
         until = time.monotonic() + seconds
         while time.monotonic() < until:
             async with serve_crowd(instance) as crowd:
-                faults = [drawn_fault(draw, draw.choice(parts)) for _ in range(BATCH)]
+                faults = [drawn_fault(draw, draw.choice(parts)) for _ in range(FAULTS)]
                 print(table(await campaign(instance, crowd, faults, draw)), flush=True)
+            async with serve_crowd(instance) as crowd:
+                faults = [drawn_batch_fault(draw, draw.choice(parts)) for _ in range(FAULTS)]
+                results = await batch_campaign(instance, Batches(instance, crowd), faults, draw)
+                print(table(results, "batches"), flush=True)
+            await second_turn(instance)
 
 
 def main() -> None:

@@ -80,8 +80,7 @@ class Books:
             "SELECT split_part(application_name, ' of ', 1), split_part(application_name, ' of ', 2)"
             " FROM pg_stat_activity WHERE wait_event = 'advisory' AND application_name LIKE '% of %' LIMIT 1"
         )
-        found = await self.rows(query)
-        return (str(found[0][0]), str(found[0][1])) if found else None
+        return _step(await self.rows(query))
 
     async def last_recorded(self) -> int:
         """When a step was last recorded, for `recorded`."""
@@ -95,10 +94,14 @@ class Books:
             " WHERE function_name = ANY(%s) AND completed_at_epoch_ms > %s"
             " ORDER BY completed_at_epoch_ms DESC LIMIT 1"
         )
-        found = await self.rows(query, list(steps), since)
-        return (str(found[0][0]), str(found[0][1])) if found else None
+        return _step(await self.rows(query, list(steps), since))
 
     async def disarm(self) -> None:
         """Let pass. After the database's own death there is no lock any more, only the wish for one."""
         await self.rows("DELETE FROM chaos.armed")
         await self.rows("SELECT pg_advisory_unlock_all()")
+
+
+def _step(rows: list[Row]) -> tuple[str, str] | None:
+    """A step, and the run or batch of its workflow, whose id is `{id}` or `{id}:{how-manieth}`."""
+    return (str(rows[0][0]), str(rows[0][1]).partition(":")[0]) if rows else None

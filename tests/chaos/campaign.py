@@ -24,27 +24,32 @@ STALLED_SECONDS = 180.0
 async def campaign(instance: Instance, crowd: Crowd, faults: Iterable[Fault], draw: Random) -> Results:
     """Every fault comes to pass, and every run comes to its right end; AssertionError says what was wrong."""
     hand = Hand(instance, crowd, draw)
-    waiting = list(faults)
     enough = asyncio.Event()
     pressing = asyncio.create_task(_press(crowd, enough))
-    misses = 0
     try:
-        while waiting:
-            if pressing.done():
-                pressing.result()
-            async with asyncio.timeout(STALLED_SECONDS):
-                done = await hand.inflict(_in_turn(waiting))
-            if done is not None:
-                log.warning("%s, %s", done.part, done.moment)
-                waiting.remove(done)
-            else:
-                misses += 1
-                assert misses < MISSES, f"the moments never come for {waiting}"
-            await asyncio.sleep(SPACING_SECONDS)
+        await inflict_all(hand, faults, pressing)
     finally:
         enough.set()
         await asyncio.gather(pressing, hand.settle())
     return await judge(instance, crowd, hand.strikes)
+
+
+async def inflict_all(hand: Hand, faults: Iterable[Fault], *alongside: "asyncio.Task[None]") -> None:
+    """Each once, as their moments come, for as long as nothing goes wrong `alongside`."""
+    waiting, misses = list(faults), 0
+    while waiting:
+        for one in alongside:
+            if one.done():
+                one.result()
+        async with asyncio.timeout(STALLED_SECONDS):
+            done = await hand.inflict(_in_turn(waiting))
+        if done is not None:
+            log.warning("%s, %s", done.part, done.moment)
+            waiting.remove(done)
+        else:
+            misses += 1
+            assert misses < MISSES, f"the moments never come for {waiting}"
+        await asyncio.sleep(SPACING_SECONDS)
 
 
 async def _press(crowd: Crowd, enough: asyncio.Event) -> None:

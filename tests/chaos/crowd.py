@@ -3,7 +3,7 @@
 import asyncio
 import time
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,7 +15,9 @@ from tests.support.gitserver import Repo
 from tests.support.modelserver import Bash, Turn, Write
 from tests.support.stack import Json, Person, register
 
-OVER = ("done", "failed", "cancelled")
+BATCH_OF = 8
+CHECKS = ["test -d work"]
+"""What a batch's merged result has to pass."""
 
 
 @dataclass
@@ -28,6 +30,8 @@ class Task:
     run: str = ""
     hits: list[str] = field(default_factory=list)
     """What was hurt while its run was under way."""
+    times: int = 1
+    """How often its agent is to have it: twice where its work goes back for a conflict."""
 
 
 @dataclass
@@ -72,27 +76,36 @@ class Crowd:
             name = f"member-{uuid.uuid4().hex[:8]}"
             person = await register(stack, http, name, f"{name}@example.org")
             await person.connect_model()
-            await person.ask("PATCH", "/settings", body={"parallelLimit": 10, "limits": {"attempts": 5}})
+            settings = {"parallelLimit": 10, "maxBatchSize": BATCH_OF, "limits": {"attempts": 5}}
+            await person.ask("PATCH", "/settings", body=settings)
             repo = stack.git.create(f"chaos/{name}", {"README.md": "# Chaos\n", "a.py": "A = 1\n"})
-            self.members.append(Member(person, await person.project(repo), repo))
+            self.members.append(Member(person, await person.project(repo, checks=CHECKS), repo))
 
     async def begin(self, seconds: float = 1.0) -> Task:
         """One more run, by the members in turn; its agent is busy for some so many seconds."""
         member = self.members[self._begun % len(self.members)]
         name = f"{member.person.name}-{self._begun}"
         self._begun += 1
-        script = self._instance.stack.model.script(name, *work(name, seconds))
-        body = {"projectId": member.project["id"], "title": name, "description": script}
-        made = await member.ask("POST", "/tasks", 201, body=body)
-        task = Task(member, made["id"], name)
-        member.tasks.append(task)
+        task = await self.card(member, name, work(name, seconds))
         # 409: an earlier try was taken, and its answer lost.
         await member.ask("POST", f"/tasks/{task.id}/execute", 202, 409)
         [(run,)] = await self._instance.books.rows("SELECT id FROM runs WHERE task_id = %s", task.id)
         task.run = str(run)
         return task
 
-    async def under_way(self) -> list[Task]:
+    async def card(self, member: Member, name: str, script: list[Turn]) -> Task:
+        """One more card of the member's, whose agent does these turns."""
+        description = self._instance.stack.model.script(name, *script)
+        body = {"projectId": member.project["id"], "title": name, "description": description}
+        made = await member.ask("POST", "/tasks", 201, body=body)
+        task = Task(member, made["id"], name)
+        member.tasks.append(task)
+        return task
+
+    def find(self, run: str) -> Task | None:
+        return next((task for task in self.tasks if task.run == run), None)
+
+    async def under_way(self) -> Sequence[Task]:
         rows = await self._instance.books.rows("SELECT id FROM runs WHERE cleared_at IS NULL")
         left = {str(run) for (run,) in rows}
         return [task for task in self.tasks if task.run in left]
@@ -115,10 +128,10 @@ SAYS = ("I write it down first. ", "Now I check what I wrote. ", "All of it is d
 TURNS = len(SAYS)
 
 
-def work(name: str, seconds: float) -> list[Turn]:
+def work(name: str, seconds: float, pause: float = 0.1) -> list[Turn]:
     """Some seconds of an agent: it speaks in pieces, writes a file, runs a command."""
     return [
-        Turn(SAYS[0], [Write(f"work/{name}.txt", f"{name}\n")], piece=8, pause=0.1),
-        Turn(SAYS[1], [Bash(f"sleep {seconds}; cat work/{name}.txt")], piece=8, pause=0.1),
-        Turn(SAYS[2], piece=8, pause=0.1),
+        Turn(SAYS[0], [Write(f"work/{name}.txt", f"{name}\n")], piece=8, pause=pause),
+        Turn(SAYS[1], [Bash(f"sleep {seconds}; cat work/{name}.txt")], piece=8, pause=pause),
+        Turn(SAYS[2], piece=8, pause=pause),
     ]

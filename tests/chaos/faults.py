@@ -6,11 +6,12 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
+from typing import Protocol
 
 import psutil
 from docker.errors import APIError
 
-from tests.chaos.crowd import Crowd, Task
+from tests.chaos.crowd import Member
 from tests.chaos.instance import Instance
 from tests.chaos.proxy import Wire
 
@@ -36,7 +37,7 @@ class Moment:
     delay: float = 0.0
 
     def __str__(self) -> str:
-        return f"{self.step} {self.side}" if self.step else "at random"
+        return f"{self.step} {self.side}".strip() or "at random"
 
 
 @dataclass(frozen=True)
@@ -55,27 +56,48 @@ class Strike:
     runs: list[str]
 
 
-def schedule(draw: Random, times: Mapping[str, int]) -> list[Fault]:
-    """The worker and the database at each boundary of a run's steps; each part `times` at drawn moments."""
-    boundaries = [Moment(step, side) for step in STEPS for side in ("done", "recorded")]
-    faults = [_fault_at(draw, part, moment) for part in MILD[:2] for moment in boundaries]
-    faults += [drawn_fault(draw, part) for part, number in times.items() for _ in range(number)]
+class Target(Protocol):
+    """A run, or a batch while that is under way by itself: between its runs, and when it merges."""
+
+    @property
+    def run(self) -> str:
+        """Its id."""
+
+    @property
+    def member(self) -> Member: ...
+
+    @property
+    def hits(self) -> list[str]: ...
+
+
+class Targets(Protocol):
+    async def under_way(self) -> Sequence[Target]: ...
+
+    def find(self, run: str) -> Target | None:
+        """Whatever has this id, under way or over."""
+
+
+def schedule(draw: Random, times: Mapping[str, int], steps: Sequence[str] = STEPS) -> list[Fault]:
+    """The worker and the database at each boundary of these steps; each part `times` at drawn moments."""
+    boundaries = [Moment(step, side) for step in steps for side in ("done", "recorded")]
+    faults = [fault_at(draw, part, moment) for part in MILD[:2] for moment in boundaries]
+    faults += [drawn_fault(draw, part, steps) for part, number in times.items() for _ in range(number)]
     draw.shuffle(faults)
     return faults
 
 
-def _moment(draw: Random) -> Moment:
-    """Half of the time at a boundary, half at any instant."""
-    if draw.random() < 0.5:
-        return Moment(draw.choice(STEPS), draw.choice(("done", "recorded")))
+def _moment(draw: Random, steps: Sequence[str]) -> Moment:
+    """Half of the time at a boundary of these steps, if any, half at any instant."""
+    if steps and draw.random() < 0.5:
+        return Moment(draw.choice(steps), draw.choice(("done", "recorded")))
     return Moment(delay=draw.uniform(0.1, 2.0))
 
 
-def drawn_fault(draw: Random, part: str) -> Fault:
-    return _fault_at(draw, part, _moment(draw))
+def drawn_fault(draw: Random, part: str, steps: Sequence[str] = STEPS) -> Fault:
+    return fault_at(draw, part, _moment(draw, steps))
 
 
-def _fault_at(draw: Random, part: str, moment: Moment) -> Fault:
+def fault_at(draw: Random, part: str, moment: Moment) -> Fault:
     if part in ("remote", "github"):
         return Fault(part, moment, draw.uniform(*CUT_SECONDS))
     # A worker stays away for longer than its lease now and then, so that others take its runs over.
@@ -86,7 +108,7 @@ def _fault_at(draw: Random, part: str, moment: Moment) -> Fault:
 class Hand:
     """Inflicts faults on an instance."""
 
-    def __init__(self, instance: Instance, crowd: Crowd, draw: Random) -> None:
+    def __init__(self, instance: Instance, crowd: Targets, draw: Random) -> None:
         self._instance = instance
         self._crowd = crowd
         self._draw = draw
@@ -102,21 +124,25 @@ class Hand:
             return None
         fault, run = await self._first(fitting)
         try:
-            hurt = await self._strike(fault, run) if fault is not None else []
+            struck = fault is not None and await self.strike(fault, run)
         finally:
             await self._instance.books.disarm()
-        if fault is None or not hurt:
-            return None
-        self.strikes.append(Strike(fault, [one.run for one in hurt]))
+        return fault if struck else None
+
+    async def strike(self, fault: Fault, run: str | None) -> bool:
+        """Now, where this run is, or anywhere. False where it came to nothing."""
+        hurt = await self._strike(fault, run)
+        if hurt:
+            self.strikes.append(Strike(fault, [one.run for one in hurt]))
         for one in hurt:
             one.hits.append(fault.part)
-        return fault
+        return bool(hurt)
 
-    async def _strike(self, fault: Fault, run: str | None) -> list[Task]:
+    async def _strike(self, fault: Fault, run: str | None) -> Sequence[Target]:
         """The runs that were under way where it struck; none when it did not."""
-        tasks = await self._crowd.under_way()
+        tasks = list(await self._crowd.under_way())
         # One that is cleared just now is under way no more, but its end is still to be recorded.
-        at = next((one for one in self._crowd.tasks if run and one.run == run), None)
+        at = self._crowd.find(run) if run else None
         if at is not None and at not in tasks:
             tasks.append(at)
         wanted = [at] if fault.moment.step else self._draw.sample(tasks, len(tasks))
@@ -125,7 +151,7 @@ class Hand:
             return []
         return _touched(fault, task, tasks)
 
-    def _fits(self, fault: Fault, task: Task, tasks: Sequence[Task]) -> bool:
+    def _fits(self, fault: Fault, task: Target, tasks: Sequence[Target]) -> bool:
         """Whether no run would meet its second rough fault by this."""
         if fault.part not in SESSION:
             return True
@@ -154,37 +180,41 @@ class Hand:
 
     # -- one for each part ------------------------------------------------------------------------
 
-    async def _worker(self, fault: Fault, task: Task) -> bool:
-        """The run's owner."""
-        [(owner,)] = await self._instance.books.rows("SELECT owner FROM runs WHERE id = %s", task.run)
-        part = self._instance.worker_of(owner)
+    async def _worker(self, fault: Fault, task: Target) -> bool:
+        """The owner of the run, or of the batch; any, where a batch waits and has none."""
+        query = (
+            "SELECT owner, false FROM runs WHERE id = %s"
+            " UNION ALL SELECT owner, status = 'waiting' FROM batches WHERE id = %s"
+        )
+        [(owner, waits)] = await self._instance.books.rows(query, task.run, task.run)
+        part = self._draw.choice(self._instance.workers) if waits else self._instance.worker_of(owner)
         return part is not None and self._kill(part.name, part.process, fault.pause)
 
-    async def _web(self, fault: Fault, _: Task) -> bool:
+    async def _web(self, fault: Fault, _: Target) -> bool:
         return self._kill("web", self._instance.web.process, fault.pause)
 
-    async def _postgres(self, fault: Fault, _: Task) -> bool:
+    async def _postgres(self, fault: Fault, _: Target) -> bool:
         return self._kill("postgres", self._instance.postgres.process, fault.pause)
 
-    async def _dockerd(self, fault: Fault, _: Task) -> bool:
+    async def _dockerd(self, fault: Fault, _: Target) -> bool:
         self._instance.dockerd.live_restore = True
         return self._kill("dockerd", self._instance.dockerd.process, fault.pause)
 
-    async def _dockerd_alone(self, fault: Fault, _: Task) -> bool:
+    async def _dockerd_alone(self, fault: Fault, _: Target) -> bool:
         """Without live-restore: started again, the engine stops every container that it finds running."""
         self._instance.dockerd.live_restore = False
         return self._kill("dockerd", self._instance.dockerd.process, fault.pause)
 
-    async def _container(self, _: Fault, task: Task) -> bool:
+    async def _container(self, _: Fault, task: Target) -> bool:
         return await asyncio.to_thread(self._kill_inside, task, "tini")
 
-    async def _agent(self, _: Fault, task: Task) -> bool:
+    async def _agent(self, _: Fault, task: Target) -> bool:
         return await asyncio.to_thread(self._kill_inside, task, "opencode")
 
-    async def _remote(self, fault: Fault, _: Task) -> bool:
+    async def _remote(self, fault: Fault, _: Target) -> bool:
         return await self._cut(self._instance.remote, fault.pause)
 
-    async def _github(self, fault: Fault, _: Task) -> bool:
+    async def _github(self, fault: Fault, _: Target) -> bool:
         return await self._cut(self._instance.github, fault.pause)
 
     def _kill(self, name: str, process: "subprocess.Popen[bytes] | None", pause: float) -> bool:
@@ -194,7 +224,7 @@ class Hand:
         process.kill()
         return True
 
-    def _kill_inside(self, task: Task, program: str) -> bool:
+    def _kill_inside(self, task: Target, program: str) -> bool:
         """The container's first process, or the agent server below it."""
         client = self._instance.dockerd.client()
         try:
@@ -225,7 +255,7 @@ class Hand:
         return True
 
 
-def _touched(fault: Fault, task: Task, tasks: Sequence[Task]) -> list[Task]:
+def _touched(fault: Fault, task: Target, tasks: Sequence[Target]) -> list[Target]:
     """Whom it may matter to: a container is its member's alone, everything else is everybody's."""
     own = fault.part in ("container", "agent")
     return [one for one in tasks if one.member is task.member or not own]

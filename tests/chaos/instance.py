@@ -43,6 +43,14 @@ class Instance:
     remote: Wire
     github: Wire
 
+    async def whole(self) -> None:
+        """Wait until every part is there again."""
+        parts: list[Part] = [self.postgres, self.dockerd, self.web, *self.workers]
+        async with asyncio.timeout(60):
+            while any(part.process is None or part.process.poll() is not None for part in parts):
+                await asyncio.sleep(0.05)
+        await answering(self.stack)
+
     @property
     def temporary(self) -> Path:
         """Where the workers put temporary files."""

@@ -10,7 +10,7 @@ from tests.chaos.faults import Strike
 class Results:
     strikes: list[Strike] = field(default_factory=list)
     attempts: dict[str, int] = field(default_factory=dict)
-    """Of each run that came to its right end."""
+    """Of each run that came to its right end; of a batch, the most that one of its runs took."""
 
 
 NAMES = {
@@ -26,12 +26,14 @@ NAMES = {
 }
 
 
-def table(results: Results) -> str:
-    """A row for each part: how often it was hurt, at which moments, and how the runs under way then ended."""
+def table(results: Results, what: str = "runs") -> str:
+    """A row for each part: how often it was hurt, at which moments, and how what was under way then ended."""
     rows: dict[str, list[Strike]] = defaultdict(list)
     for strike in results.strikes:
         rows[strike.fault.part].append(strike)
-    lines = ["| hurt | times | at step boundaries | at random | runs met | done | of these after a retry |"]
+    lines = [
+        f"| hurt | times | at step boundaries | at random | {what} met | done | of these after a retry |"
+    ]
     lines.append("|---|--:|--:|--:|--:|--:|--:|")
     for part, name in NAMES.items():
         if hits := rows.get(part):
@@ -41,4 +43,4 @@ def table(results: Results) -> str:
             done, again = sum(end > 0 for end in ends), sum(end > 1 for end in ends)
             cells = (name, len(hits), where, len(hits) - len(boundaries), len(ends), done, again)
             lines.append(f"| {' | '.join(map(str, cells))} |")
-    return "\n".join([*lines, f"\n{len(results.strikes)} faults, {len(results.attempts)} runs, all done."])
+    return "\n".join([*lines, f"\n{len(results.strikes)} faults, {len(results.attempts)} {what}, all done."])

@@ -4,6 +4,7 @@ import asyncio
 import fcntl
 import re
 from collections import Counter
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from docker.errors import APIError
 
 from engine.agents.demo_model import text_of
 from tests.chaos.crowd import SAYS, TURNS, Task
-from tests.chaos.faults import SESSION
+from tests.chaos.faults import SESSION, Target
 from tests.chaos.instance import Instance
 from tests.support.gitserver import TOKEN
 
@@ -22,16 +23,17 @@ SERVER = re.compile(r"tini |(/\S*/)?opencode serve |(/\S+/)?(ba)?sh \S*(entrypoi
 """What runs in a container that nothing is done in."""
 
 
-async def all_over(instance: Instance, tasks: list[Task]) -> None:
+async def all_over(instance: Instance, tasks: Sequence[Target]) -> None:
     """Wait until every run has ended and is cleared, without a hand."""
-    query = "SELECT id, status, owner, message FROM runs WHERE cleared_at IS NULL"
+    query = "SELECT id, status, owner, message FROM runs WHERE cleared_at IS NULL UNION ALL"
+    query += " SELECT id, status, owner, message FROM batches WHERE ended_at IS NULL"
     try:
         async with asyncio.timeout(END_SECONDS):
             while await instance.books.rows(query):
                 await asyncio.sleep(0.2)
     except TimeoutError:
-        names = {task.run: (task.name, task.hits) for task in tasks}
-        left = [(names.get(str(row[0])), *map(str, row)) for row in await instance.books.rows(query)]
+        hits = {task.run: task.hits for task in tasks}
+        left = [(hits.get(str(row[0])), *map(str, row)) for row in await instance.books.rows(query)]
         raise AssertionError(f"without an end: {left}\n{instance.stack.log_tails()}") from None
 
 
@@ -52,11 +54,7 @@ async def wrong(instance: Instance, task: Task) -> tuple[list[str], int]:
     found += _outcome(instance, task, branch, number)
     # Where its session was hurt, the agent may have had the task twice.
     once = attempt == 1 or not set(task.hits) & set(SESSION)
-    found += await _log(instance, task, last, once)
-    asked = requests(instance, task)
-    if asked != TURNS and once:
-        found.append(f"the model was asked {asked} times for {TURNS} turns")
-    return found, attempt
+    return found + await history(instance, task, last, once), attempt
 
 
 def _outcome(instance: Instance, task: Task, branch: str, number: int) -> list[str]:
@@ -78,7 +76,8 @@ def _outcome(instance: Instance, task: Task, branch: str, number: int) -> list[s
     return found
 
 
-async def _log(instance: Instance, task: Task, last: int, once: bool) -> list[str]:
+async def history(instance: Instance, task: Task, last: int, once: bool) -> list[str]:
+    """What is not right about the log, and what the model was asked; `once`: the agent had the task once."""
     found = []
     rows = await instance.books.rows(
         "SELECT seq, kind, part, state, message FROM run_events WHERE run_id = %s ORDER BY seq", task.run
@@ -88,10 +87,13 @@ async def _log(instance: Instance, task: Task, last: int, once: bool) -> list[st
     if doubled := [name for name, count in Counter(row[2:4] for row in rows).items() if count > 1]:
         found.append(f"written twice: {doubled}")
     said = "".join(row[4] for row in rows if row[1] == "text")
-    if once and said != "".join(SAYS):
+    if once and said != "".join(SAYS) * task.times:
         found.append(f"the agent's words: {said!r}")
     if [row[2] for row in rows].count("ended") != 1:
         found.append("the log does not end once")
+    asked = requests(instance, task)
+    if asked != TURNS * task.times and once:
+        found.append(f"the model was asked {asked} times for {TURNS * task.times} turns")
     return found
 
 
@@ -126,6 +128,7 @@ async def left_behind(instance: Instance) -> list[str]:
 async def _in_database(instance: Instance) -> list[str]:
     queries = {
         "open runs": "SELECT id FROM runs WHERE ended_at IS NULL OR cleared_at IS NULL",
+        "open batches": "SELECT id, status FROM batches WHERE ended_at IS NULL",
         "leases": "SELECT run_id FROM leases",
         "workflows": "SELECT workflow_uuid, status FROM dbos.workflow_status"
         " WHERE status IN ('PENDING', 'ENQUEUED')",
@@ -147,7 +150,8 @@ def _on_machine(instance: Instance) -> list[str]:
     patterns += ("mirrors/*.git/*.lock", "mirrors/*.git/refs/**/*.lock", "users/**/tmp*")
     for pattern in patterns:
         found += [f"file: {path}" for path in repos.glob(pattern)]
-    found += [f"temporary file: {path}" for path in instance.temporary.iterdir()]
+    temporary = [*instance.temporary.iterdir(), *(instance.stack.home / "checks").glob("*")]
+    found += [f"temporary file: {path}" for path in temporary]
     for lock in repos.glob("mirrors/*.lock"):
         with lock.open("rb") as file:
             try:

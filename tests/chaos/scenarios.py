@@ -10,6 +10,8 @@ from random import Random
 
 import pytest
 
+from tests.chaos.batchcampaign import batch_campaign, batch_schedule
+from tests.chaos.batches import Batches
 from tests.chaos.campaign import campaign, judge
 from tests.chaos.crowd import Crowd, serve_crowd
 from tests.chaos.faults import CUTS, schedule
@@ -99,3 +101,14 @@ async def test_whatever_is_killed_every_run_comes_to_its_right_end(instance: Ins
         results = await campaign(instance, crowd, faults, draw)
     print(table(results))
     assert sum(strike.fault.part not in CUTS for strike in results.strikes) >= KILLS
+
+
+async def test_whatever_is_killed_every_batch_comes_to_its_right_end(instance: Instance) -> None:
+    seed = int(os.environ.get("CHAOS_SEED") or random.randrange(1 << 32))
+    print(f"CHAOS_SEED={seed}")
+    draw = Random(seed)
+    async with serve_crowd(instance) as crowd:
+        faults = batch_schedule(draw)
+        results = await batch_campaign(instance, Batches(instance, crowd), faults, draw)
+    print(table(results, "batches"))
+    assert len(results.strikes) == len(faults)
