@@ -83,7 +83,8 @@ def checks_form(project_id: rx.Var[str]) -> rx.Component:
                 rx.el.span(ChecksState.said, class_name="meta", role="status"),
                 class_name="saves",
             ),
-            on_submit=lambda data: ChecksState.save(project_id, data),
+            # Not `project_id`: a form's handler is compiled outside the loop that names it.
+            on_submit=lambda data: ChecksState.save(ChecksState.project_id, data),
             class_name="form inset",
         ),
     )

@@ -39,8 +39,10 @@ def _permission(ask_id: rx.Var[str]) -> rx.Component:
             )
             for reply, title in (("once", "Allow once"), ("always", "Always allow"))
         ],
+        # A form's handler is compiled outside the loop, where there is no `ask`: the form says which it is.
+        rx.el.input(name="ask", type="hidden", value=ask_id),
         rx.el.input(name="message", class_name="input", placeholder="Or say what to do instead"),
         rx.el.button("Deny", class_name="btn danger", type="submit"),
-        on_submit=lambda data: PanelState.deny(PanelState.task_id, ask_id, data),
+        on_submit=lambda data: PanelState.deny(PanelState.task_id, data),
         class_name="acts",
     )

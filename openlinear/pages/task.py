@@ -243,8 +243,8 @@ class PanelState(Personal, rx.State):
         await self._answer(task_id, ask_id, {"reply": reply})
 
     @rx.event
-    async def deny(self, task_id: str, ask_id: str, data: dict[str, Any]) -> None:
-        message = str(data.get("message", "")).strip()
+    async def deny(self, task_id: str, data: dict[str, Any]) -> None:
+        message, ask_id = str(data.get("message", "")).strip(), str(data.get("ask", ""))
         await self._answer(task_id, ask_id, {"reply": "reject", **({"message": message} if message else {})})
 
     @rx.event

@@ -144,6 +144,17 @@ async def test_an_ask_is_answered_in_the_panel(arrive: Arrive, scribe: Scribe) -
     assert await scribe.answered(ask_id) == {"reply": "once"}
 
 
+async def test_an_ask_is_denied_with_a_word(arrive: Arrive, scribe: Scribe) -> None:
+    page = await demo(await arrive())
+    task_id = await execute(page)
+    ask_id = await scribe.asks(await scribe.run_of(task_id), "Run rm -rf build")
+    await page.locator(f"[data-card='{task_id}'] .card-link").click()
+    await page.get_by_placeholder("Or say what to do instead").fill("Only build/tmp")
+    await page.get_by_role("button", name="Deny").click()
+    await expect(page.get_by_text("The agent asks for permission")).to_have_count(0)
+    assert await scribe.answered(ask_id) == {"reply": "reject", "message": "Only build/tmp"}
+
+
 async def test_the_keyboard_alone(arrive: Arrive) -> None:
     page = await demo(await arrive())
     titles = await column(page, "todo").locator(".card-title").all_inner_texts()

@@ -37,7 +37,7 @@ async def test_a_task_waits_for_another_and_never_in_a_circle(arrive: Arrive) ->
     await expect(group.get_by_role("alert")).to_contain_text("circle")
     await expect(group.get_by_role("link")).to_have_count(0)
 
-    await page.get_by_label("Status").select_option("done")
+    await page.get_by_label("Status", exact=True).select_option("done")
     await page.reload()
     group = await waits(page, first)
     await expect(group.locator(".need.over")).to_contain_text(second)
