@@ -150,7 +150,7 @@ async def test_objects_of_the_host_show_inside(box: Box, docker_sandbox: DockerS
 
 
 async def test_tools_for_the_agent_are_there(box: Box, docker_sandbox: DockerSandbox) -> None:
-    for tool in ("git", "curl", "ssh", "bash", "node", "npm", "python3", "rg"):
+    for tool in ("git", "curl", "ssh", "bash", "node", "npm", "python", "python3", "pip", "pytest", "rg"):
         assert (await docker_sandbox.exec(box, ["which", tool])).exit_code == 0, tool
 
 
