@@ -21,7 +21,7 @@ MENDS_SECONDS = 8
 """Longer than a lease: whatever is left of the first turn is taken over meanwhile."""
 AT_WORK = (
     "SELECT m.run_id FROM batch_members m JOIN runs r ON r.id = m.run_id"
-    " WHERE m.begun = m.turn AND m.handed_in_at IS NULL AND r.ended_at IS NULL"
+    " WHERE m.turn IN (m.begun, m.readied) AND m.handed_in_at IS NULL AND r.ended_at IS NULL"
 )
 BY_ITSELF = (
     "SELECT id FROM batches b WHERE status IN ('waiting', 'merging') OR (ended_at IS NOT NULL"
