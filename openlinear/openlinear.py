@@ -16,6 +16,7 @@ from openlinear.live import live
 from openlinear.pages.batch import BatchState
 from openlinear.pages.batching import BatchingState
 from openlinear.pages.board import ROUTE, BoardState, board_page
+from openlinear.pages.checks import ChecksState
 from openlinear.pages.elsewhere import Elsewhere
 from openlinear.pages.join import ROUTE as JOIN
 from openlinear.pages.join import JoinState, join_page
@@ -87,7 +88,7 @@ app.add_page(
     projects_page,
     route="/projects",
     title="Projects · OpenLinear",
-    on_load=[Elsewhere.arrive, ShellState.load, ProjectsState.load],
+    on_load=[Elsewhere.arrive, ShellState.load, ProjectsState.load, ChecksState.close],
 )
 app.add_page(
     teams_page,

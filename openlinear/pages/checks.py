@@ -20,6 +20,11 @@ class ChecksState(Personal, rx.State):
     error: str = ""
 
     @rx.event
+    async def close(self) -> None:
+        """A page that is opened begins with none."""
+        self.project_id = ""
+
+    @rx.event
     async def toggle(self, project_id: str) -> None:
         self.said, self.error, self.text = "", "", ""
         if project_id == self.project_id:

@@ -92,7 +92,9 @@ async def test_cards_of_a_finished_batch_stand_together(arrive: Arrive, scribe: 
     await page.keyboard.press("Escape")
     pushed = {"outcome": "pull_request", "pr_number": 12, "pr_url": "https://github.com/a/b/pull/12"}
     for task_id in ids[:2]:
-        await scribe.ends(await scribe.run_of(task_id), started_at=datetime.now(UTC), **pushed)
+        run_id = await scribe.run_of(task_id)
+        await scribe.begins(run_id)
+        await scribe.ends(run_id, started_at=datetime.now(UTC), **pushed)
     group = page.locator(".group")
     await expect(group).to_contain_text("Batch of 2")
     await expect(group.get_by_role("link", name="#12")).to_be_visible()

@@ -30,6 +30,11 @@ class Scribe:
         assert found is not None
         return found
 
+    async def begins(self, run_id: UUID) -> None:
+        """The turn of a run that waited in its batch has come."""
+        async with self.database.transaction() as session:
+            await execution.begins(session, run_id)  # type: ignore[arg-type]
+
     async def write(self, run_id: UUID, *entries: Entry, **columns: Any) -> None:
         await recorder_of(self.database, run_id).write(entries, **columns)
 
