@@ -60,13 +60,13 @@ export function landing(cards, moved, over, edge) {
     index = rest.findIndex((card) => card.id === over);
     index = index < 0 ? rest.length : edge === "bottom" ? index + 1 : index;
   }
-  const after = rest[index - 1];
-  const before = rest[index];
+  const above = rest[index - 1];
+  const below = rest[index];
   let order = 0;
-  if (after && before) order = (after.order + before.order) / 2;
-  else if (after) order = after.order + 1;
-  else if (before) order = before.order - 1;
-  return { after: after?.id ?? "", before: before?.id ?? "", order };
+  if (above && below) order = (above.order + below.order) / 2;
+  else if (above) order = above.order + 1;
+  else if (below) order = below.order - 1;
+  return { above: above?.id ?? "", below: below?.id ?? "", order };
 }
 
 /** Hears every drop. The card moves at once; the server is told, and has the last word. */
@@ -87,7 +87,7 @@ export function Board({ boardName, liveName, onMove, children, className }) {
         put({ ["o:" + id]: mine });
         // Refused, or lost on the way: the card goes back where the server has it.
         setTimeout(() => put({ ["o:" + id]: null }), 4000);
-        onMove?.(id, column, place.before, place.after);
+        onMove?.(id, column, place.above, place.below);
       }),
     [],
   );
