@@ -68,6 +68,8 @@ class MemberView:
     files_changed: int
     cost: float
     started_at: datetime | None
+    handed_in_at: datetime | None
+    """When its work was there: it waits for the others' from then on."""
     ended_at: datetime | None
 
 
@@ -185,10 +187,13 @@ class Batches:
         *,
         limit: int,
         before: tuple[datetime, UUID] | None = None,
+        still_open: bool = False,
     ) -> list[BatchView]:
         """Batches of these projects, the newest first; with `before`, those older than that one."""
         newest = (col(Batch.created_at).desc(), col(Batch.id).desc())
         query = select(Batch).where(col(Batch.project_id).in_(project_ids)).order_by(*newest).limit(limit)
+        if still_open:
+            query = query.where(col(Batch.ended_at).is_(None))
         if before is not None:
             query = query.where(tuple_(col(Batch.created_at), col(Batch.id)) < before)
         return await _views(session, list(await session.scalars(query)))
@@ -270,6 +275,7 @@ def _member_view(batch: Batch, member: Member, run: Run) -> MemberView:
         files_changed=run.files_changed,
         cost=run.cost,
         started_at=run.started_at,
+        handed_in_at=member.handed_in_at,
         ended_at=run.ended_at,
     )
 

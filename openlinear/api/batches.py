@@ -49,6 +49,7 @@ class BatchTask(Shape):
     files_changed: int
     cost: float
     started_at: datetime | None
+    handed_in_at: datetime | None
     ended_at: datetime | None
 
 

@@ -135,7 +135,7 @@ def row_of(batch: BatchView, task: MemberView) -> Row:
         removed=short(task.deletions) if task.files_changed else "",
         cost=f"${task.cost:.2f}" if task.cost >= 0.005 else "",
         started=milliseconds(task.started_at),
-        ended=milliseconds(task.ended_at),
+        ended=milliseconds(task.handed_in_at or task.ended_at),
     )
 
 

@@ -77,8 +77,9 @@ class BoardState(Personal, rx.State):
                 if not known:
                     board = await boards.board(session, actor, wanted)
                     self._show(board)
+                    moving = await batches.list_batches(session, actor, project_id=wanted, still_open=True)
+                    self.batches = [head_of(batch) for batch in moving.items]
                     found = await batches.list_batches(session, actor, project_id=wanted)
-                    self.batches = [head_of(batch) for batch in found.items if batch.ended_at is None]
                     self.sizes = {str(batch.id): len(batch.tasks) for batch in found.items if batch.ended_at}
                     if board.project.demo:
                         self.demo_model = await providers.default_model(session, actor, demo=True)

@@ -114,7 +114,7 @@ async def require_runner(
     """Forbidden unless the actor began this work, or is an owner or admin of the project's team."""
     if runner == actor.id or (project.team_id and await may_manage(session, actor, project)):
         return
-    raise Forbidden(f"Somebody else executes this task; only they and the team's admins can {what}.")
+    raise Forbidden(f"Somebody else executes this; only they and the team's admins can {what}.")
 
 
 async def hold_membership(session: AsyncSession, actor: Actor, project: Project) -> None:

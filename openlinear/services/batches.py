@@ -101,14 +101,17 @@ async def list_batches(
     project_id: UUID | None = None,
     limit: int = paging.LIMIT,
     cursor: str | None = None,
+    still_open: bool = False,
 ) -> Page[BatchView]:
-    """The newest first."""
+    """The newest first; `still_open` leaves out those that are over."""
     if project_id is not None:
         projects = [(await require_project(session, actor, project_id)).id]
     else:
         projects = list(await session.scalars(select(col(Project.id)).where(visible_projects(actor))))
     before = _position(cursor) if cursor is not None else None
-    found = await batches_client().batches(session, projects, limit=paging.limited(limit) + 1, before=before)
+    found = await batches_client().batches(
+        session, projects, limit=paging.limited(limit) + 1, before=before, still_open=still_open
+    )
     page, more = found[:limit], len(found) > limit
     following = paging.encode([page[-1].created_at.isoformat(), str(page[-1].id)]) if more else None
     return Page(tuple(page), following)

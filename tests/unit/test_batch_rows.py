@@ -38,6 +38,7 @@ def member(**changes: Any) -> MemberView:
         "files_changed": 0,
         "cost": 0.0,
         "started_at": NOW,
+        "handed_in_at": None,
         "ended_at": None,
     }
     return MemberView(**{**values, **changes})
