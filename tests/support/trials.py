@@ -89,6 +89,7 @@ class Bench:
         )
 
     async def reported(self, line: str) -> None:
-        """Until this was reported."""
-        while line not in self.said:
-            await asyncio.sleep(0.02)
+        """Until this was reported; TimeoutError where what should report it has come to nothing."""
+        async with asyncio.timeout(60):
+            while line not in self.said:
+                await asyncio.sleep(0.02)
