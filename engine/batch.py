@@ -1,5 +1,7 @@
 """The life of a batch's merge, top to bottom: assemble → verify → publish → propose, then its end.
 
+Steps are named apart from a run's: DBOS knows them by their names.
+
 The tasks themselves are runs (`engine.run`), begun one by one as slots come free (`engine.batches.advance`);
 this begins when each of them has handed in its work or come to its end. As in a run, each step is
 checkpointed and may be repeated: what it finds out is in the batch's row, and commits derive from that.
@@ -60,7 +62,7 @@ async def carry(hold: Hold) -> str:
 
 async def _walk(hold: Hold) -> End:
     try:
-        return await _take(hold, (assemble, verify, publish, propose))
+        return await _take(hold, (assemble, verify, publish_batch, propose_batch))
     except Exception:  # whatever it was, a batch that began has an end
         log.exception("batch %s broke", hold.id)
         return internal("batch")
@@ -110,7 +112,7 @@ async def verify(here: World, batch: Batch, recorder: BatchRecorder) -> End | No
 
 
 @_merge_step
-async def publish(here: World, batch: Batch, recorder: BatchRecorder) -> End | None:
+async def publish_batch(here: World, batch: Batch, recorder: BatchRecorder) -> End | None:
     """Push the result to a branch of the batch's own."""
     await recorder.say("Pushing the branch")
     remote, credential = await remote_of(here, batch.project_id, batch.user_id)
@@ -125,7 +127,7 @@ async def publish(here: World, batch: Batch, recorder: BatchRecorder) -> End | N
 
 
 @_merge_step
-async def propose(here: World, batch: Batch, recorder: BatchRecorder) -> End | None:
+async def propose_batch(here: World, batch: Batch, recorder: BatchRecorder) -> End | None:
     """Open the one pull request where the remote is on a forge; elsewhere the branch is the result."""
     access = await here.product.remote(batch.project_id, batch.user_id)
     if not here.forge.hosts(access.url) or access.credential is None:

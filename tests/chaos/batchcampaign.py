@@ -26,7 +26,15 @@ from tests.chaos.rightend import all_over, left_behind
 
 log = logging.getLogger("chaos")
 
-MERGE_STEPS = ("assemble", "verify", "publish", "propose", "settle", "finish_batch", "clear_batch")
+MERGE_STEPS = (
+    "assemble",
+    "verify",
+    "publish_batch",
+    "propose_batch",
+    "settle",
+    "finish_batch",
+    "clear_batch",
+)
 STEPS = ("converse", "collect", "hand_in", *MERGE_STEPS)
 """A run of a batch ends with `hand_in`; in a queue, that is where one task is followed by the next."""
 WAITING, APPROVING = Moment("waiting"), Moment("approving")

@@ -32,8 +32,13 @@ async def begun(server: OpenCodeServer, model_server: ModelServer, folder: Path)
 
 
 async def test_a_server_that_comes_back_has_lost_the_turn(
-    server: OpenCodeServer, model_server: ModelServer, workspace: Callable[[Mapping[str, str] | Path], Path]
+    server: OpenCodeServer,
+    model_server: ModelServer,
+    workspace: Callable[[Mapping[str, str] | Path], Path],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    # How long a start takes on a loaded machine is not what this is about.
+    monkeypatch.setattr(opencode, "RECONNECT_SECONDS", 120.0)
     run = await begun(server, model_server, workspace({"app.py": ""}))
     following = asyncio.create_task(run.follow(lambda event: event.kind == "idle", run.recorded()))
     await asyncio.sleep(0.5)

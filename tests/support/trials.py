@@ -68,7 +68,16 @@ class Bench:
         nothing = cast(Any, None)
         containers = Containers(nothing, self.sandbox, configured)
         return World(
-            configured, nothing, nothing, self.sandbox, containers, {}, nothing, nothing, worker="tests"
+            settings=configured,
+            database=nothing,
+            signals=nothing,
+            sandbox=self.sandbox,
+            containers=containers,
+            agents={},
+            forge=nothing,
+            product=nothing,
+            enqueuer=nothing,
+            worker="tests",
         )
 
     async def tried(

@@ -14,7 +14,7 @@ from tests.integration.line.test_line import FILES, editing
 from tests.support.sight import Collector
 from tests.support.stack import Person, Stack
 
-STEPS = ["prepare", "converse", "collect", "publish", "propose", "stop", "finish", "clear"]
+STEPS = ["prepare", "converse", "collect", "hand_in", "publish", "propose", "stop", "finish", "clear"]
 
 
 @pytest.fixture
