@@ -27,13 +27,8 @@ from tests.chaos.rightend import all_over, left_behind
 log = logging.getLogger("chaos")
 
 MERGE_STEPS = (
-    "assemble",
-    "verify",
-    "publish_batch",
-    "propose_batch",
-    "settle",
-    "finish_batch",
-    "clear_batch",
+    *("assemble", "verify", "publish_batch", "propose_batch"),
+    *("settle", "finish_batch", "clear_batch"),
 )
 STEPS = ("converse", "collect", "hand_in", *MERGE_STEPS)
 """A run of a batch ends with `hand_in`; in a queue, that is where one task is followed by the next."""
