@@ -189,15 +189,7 @@ def result(run: rx.Var[Any]) -> list[rx.Component]:
     return [
         rx.cond(
             run.pr > 0,
-            rx.el.a(
-                ui.icon("git-pull-request", 14),
-                "#" + run.pr.to(str),
-                href=run.url,
-                target="_blank",
-                rel="noopener noreferrer",
-                class_name="pr state done num",
-                title="Open the pull request",
-            ),
+            pull_request(run.pr, run.url),
             rx.el.span(
                 ui.icon("check", 14), rx.cond(run.result != "", run.result, "Done"), class_name="state done"
             ),
@@ -205,6 +197,29 @@ def result(run: rx.Var[Any]) -> list[rx.Component]:
         changes(run),
         cost(run),
     ]
+
+
+def pull_request(number: rx.Var[int], url: rx.Var[str]) -> rx.Component:
+    """`#12`, which leads there."""
+    return rx.el.a(
+        ui.icon("git-pull-request", 14),
+        "#" + number.to(str),
+        href=url,
+        target="_blank",
+        rel="noopener noreferrer",
+        class_name="pr state done num",
+        title="Open the pull request",
+    )
+
+
+def branch(name: rx.Var[str]) -> rx.Component:
+    """A branch's name, to be copied."""
+    return rx.el.span(
+        ui.icon("git-branch", 14),
+        rx.el.span(name, class_name="mono", title=name),
+        ui.Copy.create(key=name, text=name, label="Copy the branch name"),
+        class_name="fact",
+    )
 
 
 def changes(run: rx.Var[Any]) -> rx.Component:

@@ -6,7 +6,7 @@ from openlinear.components import ui
 from openlinear.components.batch_bar import BatchStale
 from openlinear.components.batch_lines import mark
 from openlinear.components.batches import Head, Row, Trial
-from openlinear.components.card import changes_of, clash
+from openlinear.components.card import branch, changes_of, clash, pull_request
 from openlinear.live import LiveState
 from openlinear.pages.batch import BatchState
 
@@ -135,25 +135,10 @@ def _outcome(head: rx.Var[Head]) -> rx.Component:
         rx.cond(
             BatchState.branch != "",
             rx.el.div(
-                rx.el.span(
-                    ui.icon("git-branch", 14),
-                    rx.el.span(BatchState.branch, class_name="mono", title=BatchState.branch),
-                    ui.Copy.create(
-                        key=BatchState.branch, text=BatchState.branch, label="Copy the branch name"
-                    ),
-                    class_name="fact",
-                ),
+                branch(BatchState.branch),
                 rx.cond(
                     head.pr > 0,
-                    rx.el.a(
-                        ui.icon("git-pull-request", 14),
-                        "#" + head.pr.to(str),
-                        href=head.url,
-                        target="_blank",
-                        rel="noopener noreferrer",
-                        class_name="pr state done num",
-                        title="Open the pull request",
-                    ),
+                    pull_request(head.pr, head.url),
                 ),
                 class_name="panel-facts",
             ),

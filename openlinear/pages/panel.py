@@ -5,7 +5,7 @@ from typing import Any
 import reflex as rx
 
 from openlinear.components import ui
-from openlinear.components.card import attempt, changes, cost, result
+from openlinear.components.card import attempt, branch, changes, cost, result
 from openlinear.components.cards import Card
 from openlinear.components.kept import downloads
 from openlinear.live import LiveState, LogState
@@ -148,14 +148,7 @@ def _facts(run: rx.Var[Any]) -> rx.Component:
         rx.cond(
             PanelState.branch != "",
             rx.el.div(
-                rx.el.span(
-                    ui.icon("git-branch", 14),
-                    rx.el.span(PanelState.branch, class_name="mono", title=PanelState.branch),
-                    ui.Copy.create(
-                        key=PanelState.branch, text=PanelState.branch, label="Copy the branch name"
-                    ),
-                    class_name="fact",
-                ),
+                branch(PanelState.branch),
                 rx.cond(
                     run.state == "done",
                     rx.fragment(*result(run)),
