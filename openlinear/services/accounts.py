@@ -35,8 +35,8 @@ async def register(
     email = _email(email)
     _acceptable(password)
     digest = await passwords.hash_password(password)
-    user = await _insert(session, name, email, digest)
-    return await _begin(session, user), _view(user)
+    user = await insert(session, name, email, digest)
+    return await begin(session, user), _view(user)
 
 
 async def login(session: AsyncSession, email: str, password: str, *, address: str) -> tuple[str, UserView]:
@@ -51,7 +51,7 @@ async def login(session: AsyncSession, email: str, password: str, *, address: st
     if not await passwords.matches(password, user.password_hash if user else None) or user is None:
         raise NotSignedIn("That email and password do not match an account.")
     await throttle.forget(session, "login as", account)
-    return await _begin(session, user), _view(user)
+    return await begin(session, user), _view(user)
 
 
 async def authenticate(session: AsyncSession, token: str) -> Actor:
@@ -109,8 +109,8 @@ def _view(user: User) -> UserView:
     return UserView(user.id, user.name, user.username, user.email, user.avatar_url, user.github_id)
 
 
-async def _begin(session: AsyncSession, user: User) -> str:
-    """A new login of this user, as a token."""
+async def begin(session: AsyncSession, user: User) -> str:
+    """A new login of this user, who has been recognised, as a token."""
     issued = datetime.now(UTC).replace(microsecond=0)
     expires = issued + timedelta(days=TOKEN_DAYS)
     begun = AuthSession(id=uuid4(), user_id=user.id, created_at=issued, expires_at=expires)
@@ -125,8 +125,11 @@ async def _begin(session: AsyncSession, user: User) -> str:
     return jwt.encode(claims, get_settings().jwt_secret.get_secret_value(), algorithm=ALGORITHM)
 
 
-async def _insert(session: AsyncSession, name: str, email: str, digest: str) -> User:
-    """Add the user under the first free username. Two that race are told apart by the index."""
+async def insert(session: AsyncSession, name: str, email: str, digest: str | None) -> User:
+    """Add the user under the first free username. Two that race are told apart by the index.
+
+    `digest` is the password's; None for who signs in elsewhere only. Conflict when the email is taken.
+    """
     stem = _username(name)
     while True:
         taken = set(
