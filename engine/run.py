@@ -152,6 +152,7 @@ async def converse(here: World, run: Run, recorder: Recorder) -> End | None:
     await recorder.note(
         "The agent has the task", part="executing", status="executing", progress=20, session_id=session.id
     )
+    here.signals.wake(BATCHES)  # the next one's folder may be opened now
     await follow_session(here, recorder, box, session, agent)
     return None
 

@@ -180,15 +180,17 @@ def _rules(batch: Batch) -> Rules:
 
 
 def _place(member: Member, run: Run) -> Place:
+    stage = _stage(member, run)
     return Place(
         run_id=run.id,
         task_id=run.task_id,
         reference=run.reference,
-        stage=_stage(member, run),
+        stage=stage,
         approved=member.approved_at is not None,
         waits_for=frozenset(UUID(task_id) for task_id in member.waits_for),
         again=member.turn > 1,
         readied=member.readied == member.turn,
+        starting=stage == "running" and run.session_id is None,
     )
 
 

@@ -32,6 +32,8 @@ class Place:
     """It was handed in before, and mends a conflict now."""
     readied: bool = False
     """Its workspace is made, or is being made."""
+    starting: bool = False
+    """It has a slot, and its agent has no prompt yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +121,8 @@ def _beginning(
     rules: Rules, places: Sequence[Place], free: int, ahead: int
 ) -> Begin | Ready | AskApproval | None:
     """The task whose turn it is, or the question whether it may begin. In a queue nothing is readied: what
-    a task begins with may be what the one before it does.
+    a task begins with may be what the one before it does. Nor is anything while another is on its way to its
+    prompt: they would share the sandbox's one agent server, and the one that holds a slot would wait.
     """
     there = {place.task_id for place in places if place.stage in ("handed_in", "done")}
     here = {place.task_id for place in places}
@@ -135,6 +138,8 @@ def _beginning(
     if free > 0:
         return Begin(ready[0].run_id) if ready else None
     if rules.queue or sum(place.readied for place in waiting) >= ahead:
+        return None
+    if any(place.starting for place in places):
         return None
     return next((Ready(place.run_id) for place in ready if not place.readied and not place.again), None)
 

@@ -42,14 +42,16 @@ async def instance(worker_image: str) -> AsyncIterator[Instance]:
 
 
 async def at_work(instance: Instance, crowd: Crowd, runs: int) -> dict[str, Program | None]:
-    """Begin so many runs, and wait until the agents of all are at work: run → worker."""
-    for _ in range(runs):
-        await crowd.begin(BUSY_SECONDS)
-    query = "SELECT id, owner FROM runs WHERE status = 'executing' AND owner IS NOT NULL"
+    """Begin so many runs, and wait until the agents of all of these are at work: run → worker.
+
+    With earlier runs that still are: those may end any moment.
+    """
+    begun = {(await crowd.begin(BUSY_SECONDS)).run for _ in range(runs)}
+    query = "SELECT id::text, owner FROM runs WHERE status = 'executing' AND owner IS NOT NULL"
     async with asyncio.timeout(180):
-        while len(found := await instance.books.rows(query)) < len(crowd.tasks):
+        while not begun <= (found := dict(await instance.books.rows(query))).keys():
             await asyncio.sleep(0.05)
-    return {str(run): instance.worker_of(owner) for run, owner in found}
+    return {run: instance.worker_of(owner) for run, owner in found.items()}
 
 
 async def test_a_worker_that_was_frozen_and_wakes_writes_nothing(instance: Instance) -> None:

@@ -46,6 +46,13 @@ def test_parallel_fills_every_free_slot_in_order() -> None:
     assert next_act(PARALLEL, [*readied[:2], replace(places[2], readied=True)], 1) == Begin(run("b"))
 
 
+def test_nothing_is_readied_while_one_is_on_its_way_to_its_prompt() -> None:
+    starting = replace(at("a", "running"), starting=True)
+    assert next_act(PARALLEL, [starting, at("b", "waiting")], 0) is None
+    assert next_act(PARALLEL, [starting, at("b", "waiting")], 1) == Begin(run("b"))
+    assert next_act(PARALLEL, [replace(starting, starting=False), at("b", "waiting")], 0) == Ready(run("b"))
+
+
 def test_a_queue_goes_one_by_one_and_asks_between_two() -> None:
     places = [at("a", "running"), at("b", "waiting")]
     assert next_act(QUEUE, places, 3) is None
