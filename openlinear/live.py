@@ -11,7 +11,7 @@ import contextlib
 import json
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 from uuid import UUID
@@ -92,6 +92,8 @@ class Hub:
     def __init__(self) -> None:
         self._app: rx.App | None = None
         self._seats: dict[str, Seat] = {}
+        self._guests: dict[str, UUID] = {}
+        """The login of each connection that was welcomed, wherever it looks."""
         self._pending: dict[UUID, Pending] = {}
 
     # -- joining --------------------------------------------------------------------------------
@@ -118,10 +120,11 @@ class Hub:
         """A move was refused: the page forgets that it showed the card as moved."""
         await self._send(sid, LiveState, {f"o:{task_id}": None})
 
-    async def welcome(self, sid: str) -> None:
-        """A connection of somebody who is signed in: it is told how the engine is."""
+    async def welcome(self, sid: str, actor: Actor) -> None:
+        """A connection of who is signed in: it is told how the engine is, and when the login ends."""
         with contextlib.suppress(KeyError, ValueError):  # the connection ended meanwhile
             await self._namespace.enter_room(sid, EVERYBODY)
+            self._guests[sid] = actor.session_id
 
     async def tell(self, vitals: Vitals) -> None:
         await self._send(EVERYBODY, LiveState, {"vitals": asdict(vitals)})
@@ -140,6 +143,7 @@ class Hub:
 
         def ended(sid: str) -> Any:
             self._seats.pop(sid, None)
+            self._guests.pop(sid, None)
             return passed_on(sid)
 
         namespace.on_disconnect = ended
@@ -164,7 +168,7 @@ class Hub:
 
     async def _take(self, item: News) -> None:
         if item.kind == "session:ended":
-            await self._end(str(item.data.get("sessionId", "")))
+            await self._end(item.data["sessionIds"])
         if item.kind == "team:left":
             await self._look_again(item.user_id)
         if item.project_id is None or (item.task_id is None and not item.kind.startswith("batch:")):
@@ -199,23 +203,28 @@ class Hub:
             for project_id in {s.project_id for s in self._seats.values() if s.actor.id == user_id}:
                 await self._admit_as_of(session, project_id)
 
-    async def _end(self, session_id: str) -> None:
-        """A login is over: its connections leave, and their pages go to sign in."""
-        for sid, seat in list(self._seats.items()):
-            if str(seat.actor.session_id) == session_id:
+    def _logins(self) -> dict[str, UUID]:
+        return self._guests | {sid: seat.actor.session_id for sid, seat in self._seats.items()}
+
+    async def _end(self, logins: Collection[str]) -> None:
+        """Logins are over: their connections leave, and their pages go to sign in."""
+        for sid, login in self._logins().items():
+            if str(login) in logins:
                 await self.leave(sid)
+                if self._guests.pop(sid, None):
+                    with contextlib.suppress(ValueError):  # as in `leave`
+                        await self._namespace.leave_room(sid, EVERYBODY)
                 await self._send(sid, LiveState, {"ended": True})
 
     async def watch_logins(self) -> None:
         """End the seats of logins that ran out, until cancelled: time makes no news."""
         while True:
             await asyncio.sleep(LOGINS_EVERY)
-            logins = {seat.actor.session_id for seat in self._seats.values()}
+            logins = set(self._logins().values())
             try:
                 async with db.transaction() as session:
                     over = await accounts.over(session, logins) if logins else ()
-                for login in over:
-                    await self._end(str(login))
+                await self._end({str(login) for login in over})
             except Exception:
                 log.exception("The logins of open pages could not be checked")
 

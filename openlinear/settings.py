@@ -1,12 +1,15 @@
 """The product's settings, from the environment."""
 
 from functools import lru_cache
-from typing import Self
+from ipaddress import ip_address
+from typing import Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
 from engine.settings import EngineSettings
 
+Registration = Literal["open", "invitation", "closed"]
 SECRET_BYTES = 32
 WELL_KNOWN = (
     "secret",
@@ -42,6 +45,15 @@ class Settings(EngineSettings):
     registrations_per_address: int = Field(100, ge=1)
     """How often in a quarter of an hour, over all web processes."""
 
+    registration: Registration | Literal[""] = ""
+    """Who may make an account: anybody, the invited, nobody. By default the invited alone, and anybody
+    where only this machine can ask (`API_HOST`)."""
+    smtp_url: SecretStr = SecretStr("")
+    """`smtps://user:password@host:port`; with `smtp:` the connection turns to TLS by STARTTLS, which only
+    a server on this machine may lack. Without it nobody gets mail."""
+    smtp_from: str = ""
+    """The sender's address."""
+
     github_client_id: str = ""
     github_client_secret: SecretStr = SecretStr("")
     github_redirect_uri: str = ""
@@ -63,7 +75,29 @@ class Settings(EngineSettings):
         object.__setattr__(self, "public_url", origin)
         if not self.github_redirect_uri:
             object.__setattr__(self, "github_redirect_uri", f"{origin}/api/auth/github/callback")
+        if not self.registration:
+            object.__setattr__(self, "registration", "open" if loopback(self.api_host) else "invitation")
         return self
+
+    @model_validator(mode="after")
+    def _mail(self) -> Self:
+        url = self.smtp_url.get_secret_value()
+        if not url:
+            return self
+        parts = urlsplit(url)
+        if parts.scheme not in ("smtp", "smtps") or not parts.hostname:
+            raise ValueError("SMTP_URL: give it as smtps://user:password@host:port")
+        if "@" not in self.smtp_from:
+            raise ValueError("SMTP_FROM: name the address that mail comes from")
+        return self
+
+
+def loopback(host: str) -> bool:
+    """Whether only this machine reaches what listens there."""
+    try:
+        return ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def weak(secret: str) -> bool:

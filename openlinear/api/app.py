@@ -13,6 +13,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from openlinear import db, engine_client
 from openlinear import metrics as counted
 from openlinear.api import (
+    account,
+    account_admin,
     auth,
     batches,
     events,
@@ -67,6 +69,8 @@ def create_api() -> FastAPI:
     problems.install(app)
     for module in (
         auth,
+        account,
+        account_admin,
         teams,
         projects,
         runs,

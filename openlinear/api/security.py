@@ -9,7 +9,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from engine import logs
 from openlinear import db
-from openlinear.services import accounts
+from openlinear.services import accounts, devices
 from openlinear.services.errors import Forbidden, NotSignedIn
 from openlinear.services.views import Actor
 from openlinear.settings import get_settings
@@ -48,6 +48,8 @@ async def _actor(request: Request) -> Actor:
     async with db.transaction() as session:
         actor = await accounts.authenticate(session, token)
     logs.user_id.set(str(actor.id))
+    if actor.scope == "read" and request.method not in SAFE:
+        raise Forbidden("This access token may only read. Make one that may write on the Account page.")
     return actor
 
 
@@ -93,6 +95,10 @@ def clear_cookie(response: Response) -> None:
 
 def address_of(request: Request) -> str:
     return request.client.host if request.client else "unknown"
+
+
+def device_of(request: Request) -> str:
+    return devices.named(request.headers.get("user-agent", ""))
 
 
 def _ours(origin: str, request: Request) -> bool:

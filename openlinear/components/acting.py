@@ -39,6 +39,8 @@ class Personal(rx.State, mixin=True):  # type: ignore[call-arg]
     async def _actor(self, session: AsyncSession) -> Actor:
         """Who acts now. NotSignedIn when the login is over or was revoked."""
         actor = await accounts.authenticate(session, token_of(self))
+        if actor.scope is not None:  # its scope is checked by the API alone
+            raise NotSignedIn("Pages take a login, not an access token. Sign in.")
         if self._owner and self._owner != str(actor.id):
             self.reset()
         self._owner = str(actor.id)

@@ -48,7 +48,7 @@ class ShellState(Personal, rx.State):
             self.groups = _groups(
                 await projects.list_projects(session, actor), await teams.list_teams(session, actor)
             )
-            await hub.welcome(self.router.session.session_id)
+            await hub.welcome(self.router.session.session_id, actor)
             self.vitals = await monitor.look(session)
         self.unfolded = False
 

@@ -3,7 +3,8 @@
 from engine import doctor
 from engine.doctor import DockerSeen, Standing
 from engine.errors import RunError
-from openlinear.doctor.finding import Check, Finding, Ground, fine, loopback, warn, wrong
+from openlinear.doctor.finding import Check, Finding, Ground, fine, warn, wrong
+from openlinear.settings import loopback
 
 QUEUE_SECONDS = 60.0
 

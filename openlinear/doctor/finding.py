@@ -1,7 +1,6 @@
 """What a check says, and what it stands on."""
 
 import asyncio
-import ipaddress
 import json
 import os
 import urllib.error
@@ -132,12 +131,3 @@ Check = Callable[[Ground], Awaitable[Finding | None]]
 def secret(name: str) -> str:
     """A key as the environment gives it."""
     return os.environ.get(name, "")
-
-
-def loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

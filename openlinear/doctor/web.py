@@ -4,7 +4,8 @@ import asyncio
 import socket
 from urllib.parse import urlsplit
 
-from openlinear.doctor.finding import Check, Finding, Ground, fine, loopback, warn, wrong
+from openlinear.doctor.finding import Check, Finding, Ground, fine, warn, wrong
+from openlinear.settings import loopback
 
 
 async def port(ground: Ground) -> Finding:

@@ -1,6 +1,6 @@
 """The product's tables. The engine's are its own."""
 
-from openlinear.models.account import Attempt, AuthSession, User
+from openlinear.models.account import AccessToken, Attempt, AuthSession, OneTimeLink, User
 from openlinear.models.change import Change
 from openlinear.models.preferences import Preferences, Provider
 from openlinear.models.project import Project
@@ -8,6 +8,7 @@ from openlinear.models.task import Label, Task, TaskDependency, TaskLabel
 from openlinear.models.team import AuditEntry, Invitation, Member, Team
 
 __all__ = [
+    "AccessToken",
     "Attempt",
     "AuditEntry",
     "AuthSession",
@@ -15,6 +16,7 @@ __all__ = [
     "Invitation",
     "Label",
     "Member",
+    "OneTimeLink",
     "Preferences",
     "Project",
     "Provider",

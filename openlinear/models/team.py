@@ -46,6 +46,8 @@ class Invitation(SQLModel, table=True):
     role: str
     """admin or member."""
     uses_left: int
+    accounts_left: int
+    """How many of those it lets in may make an account for it, where one needs an invitation."""
     created_by: UUID | None = Field(
         default=None, sa_column=Column(ForeignKey("users.id", ondelete="SET NULL"), nullable=True)
     )

@@ -94,6 +94,22 @@ async def require_team(
     return team, has
 
 
+def require_login(actor: Actor) -> None:
+    """Forbidden for an access token: who finds one should not be able to stay."""
+    if actor.scope is not None:
+        raise Forbidden(
+            "An access token may not look after the account itself. Sign in and use the Account page, "
+            "or send the token of a login."
+        )
+
+
+def require_admin(actor: Actor) -> None:
+    """Forbidden unless an administrator of this installation asks, signed in."""
+    require_login(actor)
+    if not actor.admin:
+        raise Forbidden("Only administrators of this server may do that. Ask one of them.")
+
+
 async def role_in(session: AsyncSession, user_id: UUID, team_id: UUID) -> Role | None:
     """None for who is no member. Unscoped: what the caller may know of them is the caller's to check."""
     query = select(col(Member.role)).where(col(Member.team_id) == team_id, col(Member.user_id) == user_id)

@@ -8,54 +8,100 @@ from uuid import UUID, uuid4
 
 import jwt
 from email_validator import EmailNotValidError, validate_email
-from sqlalchemy import func, select, update
+from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import col
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from openlinear import passwords
-from openlinear.models import AuthSession, User
+from openlinear.models import AccessToken, AuthSession, User
 from openlinear.models.columns import now
-from openlinear.services import news, text, throttle
-from openlinear.services.errors import Conflict, Invalid, NotSignedIn
+from openlinear.services import account_log, links, logins, registration, text, throttle, tokens
+from openlinear.services.errors import Conflict, Forbidden, Invalid, NotSignedIn
 from openlinear.services.views import Actor, UserView
 from openlinear.settings import get_settings
 
 TOKEN_DAYS = 7
 ALGORITHM = "HS256"
 USERNAME_LENGTH = 30
+WRONG = "That email and password do not match an account."
 
 
 async def register(
-    session: AsyncSession, name: str, email: str, password: str, *, address: str
+    session: AsyncSession,
+    name: str,
+    email: str,
+    password: str,
+    *,
+    address: str,
+    device: str = "",
+    invitation: str | None = None,
 ) -> tuple[str, UserView]:
-    """A new account and its first login: the token and the user. Conflict when the email is taken."""
+    """A new account and its first login: the token and the user.
+
+    Conflict when the email is taken, Forbidden where it takes another invitation.
+    """
     await throttle.admit("register from", address, get_settings().registrations_per_address)
     name = text.line(name, "name", limit=100)
     email = _email(email)
-    _acceptable(password)
+    acceptable(password)
+    await registration.admit(session, invitation)
     digest = await passwords.hash_password(password)
     user = await insert(session, name, email, digest)
-    return await begin(session, user), _view(user)
+    account_log.note("account made", user.id, address=address)
+    return await begin(session, user, device=device, address=address), _view(user)
 
 
-async def login(session: AsyncSession, email: str, password: str, *, address: str) -> tuple[str, UserView]:
+async def login(
+    session: AsyncSession, email: str, password: str, *, address: str, device: str = ""
+) -> tuple[str, UserView]:
     """A login. NotSignedIn, in the same words and time, whether the email or the password is wrong."""
     settings = get_settings()
     account = email.strip().lower()
     await throttle.admit("login from", address, settings.login_tries_per_address)
     await throttle.admit("login as", account, settings.login_tries_per_account)
-    user = None
-    if _storable(account):
-        user = await session.scalar(select(User).where(func.lower(col(User.email)) == account))
-    if not await passwords.matches(password, user.password_hash if user else None) or user is None:
-        raise NotSignedIn("That email and password do not match an account.")
+    user = await find(session, account)
+    digest = user.password_hash if user else None
+    if not await passwords.matches(password, digest) or user is None:
+        raise NotSignedIn(WRONG)
     await throttle.forget(session, "login as", account)
-    return await begin(session, user), _view(user)
+    token = await begin(session, user, device=device, address=address)
+    if user.password_hash != digest:  # changed while it was compared
+        raise NotSignedIn(WRONG)
+    return token, _view(user)
+
+
+async def find(session: AsyncSession, email: str) -> User | None:
+    """Whose email it is, however it is spelt. Unscoped."""
+    account = email.strip().lower()
+    if not _storable(account):
+        return None
+    found: User | None = await session.scalar(select(User).where(func.lower(col(User.email)) == account))
+    return found
 
 
 async def authenticate(session: AsyncSession, token: str) -> Actor:
-    """Whose token this is. NotSignedIn when it is forged, over, or revoked."""
+    """Whose token this is, a login's or an access token. NotSignedIn when it is forged, over, or revoked."""
+    kind: logins.Kind = AccessToken if token.startswith(tokens.PREFIX) else AuthSession
+    match = col(AccessToken.token_hash) == links.digest(token) if kind is AccessToken else _claimed(token)
+    row = (
+        await session.execute(
+            select(User, kind)
+            .join(kind, col(kind.user_id) == col(User.id))
+            .where(match, logins.is_open(kind, col(User.id)), col(User.disabled_at).is_(None))
+        )
+    ).one_or_none()
+    if row is None:
+        raise NotSignedIn("This login has ended. Sign in again.")
+    user, found = row
+    if found.used_at is None or found.used_at < now() - logins.COARSE:
+        await logins.touch(kind, found.id, user.id)
+    scope = found.scope if isinstance(found, AccessToken) else None
+    return Actor(user.id, user.name, user.username, user.email, found.id, scope, user.admin)
+
+
+def _claimed(token: str) -> ColumnElement[bool]:
+    """The condition on `AuthSession` for what a login's token says. NotSignedIn when it is forged or over."""
     try:
         claims = jwt.decode(
             token,
@@ -66,27 +112,13 @@ async def authenticate(session: AsyncSession, token: str) -> Actor:
         login_id, user_id = UUID(str(claims["jti"])), UUID(str(claims["userId"]))
     except (jwt.InvalidTokenError, ValueError):
         raise NotSignedIn("Sign in first: the token is missing, wrong or over.") from None
-    user = await session.scalar(
-        select(User)
-        .join(AuthSession, col(AuthSession.user_id) == col(User.id))
-        .where(
-            col(AuthSession.id) == login_id,
-            col(User.id) == user_id,
-            col(AuthSession.revoked_at).is_(None),
-            col(AuthSession.expires_at) > now(),
-        )
-    )
-    if user is None:
-        raise NotSignedIn("This login has ended. Sign in again.")
-    return Actor(user.id, user.name, user.username, user.email, login_id)
+    return (col(AuthSession.id) == login_id) & (col(AuthSession.user_id) == user_id)
 
 
 async def logout(session: AsyncSession, actor: Actor) -> None:
-    """End this login, everywhere and at once."""
-    await session.execute(
-        update(AuthSession).where(col(AuthSession.id) == actor.session_id).values(revoked_at=now())
-    )
-    await news.tell(session, "session:ended", actor.id, data={"sessionId": str(actor.session_id)})
+    """End this login, or this access token, everywhere and at once."""
+    kind: logins.Kind = AuthSession if actor.scope is None else AccessToken
+    await logins.end(session, kind, actor.id, col(kind.id) == actor.session_id)
 
 
 async def over(session: AsyncSession, login_ids: Collection[UUID]) -> set[UUID]:
@@ -109,12 +141,28 @@ def _view(user: User) -> UserView:
     return UserView(user.id, user.name, user.username, user.email, user.avatar_url, user.github_id)
 
 
-async def begin(session: AsyncSession, user: User) -> str:
-    """A new login of this user, who has been recognised, as a token."""
+async def begin(session: AsyncSession, user: User, *, device: str = "", address: str = "") -> str:
+    """A new login of this user, who has been recognised, as a token. Forbidden for a disabled account.
+
+    The user's row is held until the commit, and read anew: whoever changes the password or disables the
+    account at this moment ends this login too, or has been first.
+    """
+    await session.refresh(user, with_for_update={"read": True})
+    if user.disabled_at is not None:
+        raise Forbidden("This account is disabled. Ask an administrator of this server.")
     issued = datetime.now(UTC).replace(microsecond=0)
     expires = issued + timedelta(days=TOKEN_DAYS)
-    begun = AuthSession(id=uuid4(), user_id=user.id, created_at=issued, expires_at=expires)
+    begun = AuthSession(
+        id=uuid4(),
+        user_id=user.id,
+        device=device,
+        address=address,
+        created_at=issued,
+        used_at=issued,
+        expires_at=expires,
+    )
     session.add(begun)
+    account_log.note("login begun", user.id, id=begun.id, address=address)
     claims = {
         "userId": str(user.id),
         "username": user.username,
@@ -167,7 +215,8 @@ def _email(email: str) -> str:
         raise Invalid("That is not an email address.", email=str(error)) from None
 
 
-def _acceptable(password: str) -> None:
+def acceptable(password: str, field: str = "password") -> None:
+    """Invalid for a password that nobody should have; `field` is what it came in."""
     if len(password) < passwords.MIN_LENGTH:
         reason = f"needs {passwords.MIN_LENGTH} characters or more"
     elif not _storable(password):
@@ -176,7 +225,7 @@ def _acceptable(password: str) -> None:
         reason = f"may have at most {passwords.MAX_BYTES} bytes"
     else:
         return
-    raise Invalid(f"The password {reason}.", password=reason)
+    raise Invalid(f"The password {reason}.", **{field: reason})
 
 
 def _storable(value: str) -> bool:

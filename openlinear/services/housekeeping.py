@@ -7,7 +7,7 @@ from sqlmodel import col
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from openlinear.engine_client import engine_client
-from openlinear.models import Attempt, AuthSession, Change, Invitation, Task
+from openlinear.models import AccessToken, Attempt, AuthSession, Change, Invitation, OneTimeLink, Task
 from openlinear.models.columns import now
 from openlinear.services import throttle
 
@@ -21,8 +21,10 @@ async def sweep(session: AsyncSession) -> None:
     if not await session.scalar(select(alone)):
         return
     await engine_client().prune(session, select(col(Task.id)))
-    over = col(AuthSession.revoked_at).is_not(None) | (col(AuthSession.expires_at) < now())
-    await session.execute(delete(AuthSession).where(over))
+    for kind in (AuthSession, AccessToken):
+        over = col(kind.revoked_at).is_not(None) | (col(kind.expires_at) < now())
+        await session.execute(delete(kind).where(over))
+    await session.execute(delete(OneTimeLink).where(col(OneTimeLink.expires_at) < now()))
     done = (col(Invitation.uses_left) < 1) | (col(Invitation.expires_at) < now())
     await session.execute(delete(Invitation).where(done))
     await session.execute(delete(Change).where(col(Change.changed_at) < now() - CHANGES_KEPT))

@@ -1,6 +1,5 @@
 """Links that let people into a team. Nobody is put into one, so nobody learns which emails have accounts."""
 
-import hashlib
 import secrets
 from datetime import timedelta
 from uuid import UUID, uuid4
@@ -15,6 +14,7 @@ from openlinear.models.columns import now
 from openlinear.services import audit, throttle
 from openlinear.services.access import FRESH, require_team, role_in
 from openlinear.services.errors import Invalid, NotFound
+from openlinear.services.links import digest
 from openlinear.services.team_views import InvitationView, NewInvitation, TeamView, Welcome
 from openlinear.services.teams import get_team
 from openlinear.services.views import Actor
@@ -56,9 +56,10 @@ async def invite(
     made = Invitation(
         id=uuid4(),
         team_id=team_id,
-        token_hash=_digest(token),
+        token_hash=digest(token),
         role=role,
         uses_left=uses,
+        accounts_left=uses,
         created_by=actor.id,
         expires_at=now() + timedelta(days=days),
     )
@@ -122,7 +123,7 @@ async def join(session: AsyncSession, actor: Actor, token: str) -> TeamView:
 
 
 async def _found(session: AsyncSession, token: str) -> Invitation:
-    query = select(Invitation).where(col(Invitation.token_hash) == _digest(token), _open())
+    query = select(Invitation).where(col(Invitation.token_hash) == digest(token), _open())
     found = await session.scalar(query.execution_options(**FRESH))
     if found is None:
         raise NotFound(WRONG)
@@ -131,11 +132,6 @@ async def _found(session: AsyncSession, token: str) -> Invitation:
 
 def _open() -> ColumnElement[bool]:
     return (col(Invitation.uses_left) > 0) & (col(Invitation.expires_at) > now())
-
-
-def _digest(token: str) -> str:
-    """Enough for a token of 256 random bits: there is nothing to guess."""
-    return hashlib.sha256(token.encode(errors="replace")).hexdigest()
 
 
 def _view(found: Invitation, name: str) -> InvitationView:

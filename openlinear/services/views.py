@@ -22,7 +22,11 @@ class Actor:
     username: str
     email: str
     session_id: UUID
-    """The login this actor came by; revoking it ends the actor everywhere."""
+    """The login or access token this actor came by; revoking it ends the actor everywhere."""
+    scope: str | None = None
+    """What an access token may do: `read` or `write`. None for a login."""
+    admin: bool = False
+    """An administrator of this installation. It gives no sight of others' projects."""
 
 
 @dataclass(frozen=True, slots=True)

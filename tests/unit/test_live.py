@@ -187,7 +187,7 @@ async def test_the_end_of_a_login_empties_its_seats_and_no_others(hub: Hub, name
     await hub.join("s1", ada, PROJECT, None)
     await hub.join("s2", elsewhere, PROJECT, None)
     ended = News(
-        9, "session:ended", None, None, ada.id, {"sessionId": str(ada.session_id)}, frozenset({ada.id})
+        9, "session:ended", None, None, ada.id, {"sessionIds": [str(ada.session_id)]}, frozenset({ada.id})
     )
     await follow(hub, ended)
     assert namespace.rooms == {"s1": set(), "s2": {f"room:{PROJECT}"}}

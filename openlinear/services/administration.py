@@ -1,0 +1,146 @@
+"""What administrators of the installation do: see its accounts, end and begin them. No project is theirs to
+see by that.
+"""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import delete, func, select, tuple_
+from sqlmodel import col
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from openlinear.models import Invitation, OneTimeLink, User
+from openlinear.models.columns import now
+from openlinear.services import account_log, first, logins, paging, registration
+from openlinear.services.access import require_admin
+from openlinear.services.errors import Conflict, NotFound
+from openlinear.services.views import Actor, Page
+
+LAST = "This is the last administrator. Make somebody else one first."
+
+
+@dataclass(frozen=True, slots=True)
+class AccountView:
+    id: UUID
+    name: str
+    username: str
+    email: str
+    admin: bool
+    disabled: bool
+    created_at: datetime
+    seen_at: datetime | None
+    """Within minutes; None for never since they registered."""
+
+
+@dataclass(frozen=True, slots=True)
+class AccountInvitation:
+    """A link to one account that was not taken yet."""
+
+    id: UUID
+    created_by: str
+    """The administrator's name; empty for the command line."""
+    created_at: datetime
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class NewAccountInvitation:
+    """The only time that the link comes out."""
+
+    url: str = field(repr=False)
+
+
+async def list_accounts(
+    session: AsyncSession, actor: Actor, *, limit: int = paging.LIMIT, cursor: str | None = None
+) -> Page[AccountView]:
+    """All accounts, by name."""
+    require_admin(actor)
+    key = (func.lower(col(User.name)), col(User.username))
+    query = select(User).order_by(*key).limit(paging.limited(limit) + 1)
+    if cursor is not None:
+        query = query.where(tuple_(*key) > tuple_(*paging.decode(cursor, 2)))
+    found = list(await session.scalars(query))
+    page = found[:limit]
+    more = len(found) > limit
+    after = paging.encode([page[-1].name.lower(), page[-1].username]) if more else None
+    return Page(tuple(_view(user) for user in page), after)
+
+
+async def change_account(
+    session: AsyncSession,
+    actor: Actor,
+    user_id: UUID,
+    *,
+    admin: bool | None = None,
+    disabled: bool | None = None,
+) -> AccountView:
+    """Make somebody an administrator or no longer one; end or begin their sight of it all.
+
+    Conflict where that would leave no administrator. Disabling ends their logins and access tokens at once,
+    and the invitations they made.
+    """
+    require_admin(actor)
+    await first.alone(session)
+    user = await session.get(User, user_id, with_for_update=True, populate_existing=True)
+    if user is None:
+        raise NotFound("There is no such account.")
+    if admin is not None:
+        user.admin = admin
+        account_log.note("made administrator" if admin else "administrator no longer", user.id, by=actor.id)
+    if disabled is not None and disabled != (user.disabled_at is not None):
+        user.disabled_at = now() if disabled else None
+        account_log.note("disabled" if disabled else "enabled", user.id, by=actor.id)
+    await session.flush()
+    working = select(col(User.id)).where(col(User.admin), col(User.disabled_at).is_(None)).limit(1)
+    if await session.scalar(working) is None:
+        raise Conflict(LAST)
+    if disabled:
+        await session.execute(delete(Invitation).where(col(Invitation.created_by) == user.id))
+        await session.execute(
+            delete(OneTimeLink).where(
+                (col(OneTimeLink.created_by) == user.id) | (col(OneTimeLink.user_id) == user.id)
+            )
+        )
+        await logins.end_all(session, user.id)
+    return _view(user)
+
+
+async def invite(session: AsyncSession, actor: Actor) -> NewAccountInvitation:
+    """A link by which one person may make an account."""
+    require_admin(actor)
+    account_log.note("invitation made", actor.id)
+    return NewAccountInvitation(await registration.invite(session, actor.id))
+
+
+async def list_invitations(session: AsyncSession, actor: Actor) -> list[AccountInvitation]:
+    """Those that can still be taken, the latest first."""
+    require_admin(actor)
+    rows = await session.execute(
+        select(OneTimeLink, col(User.name))
+        .outerjoin(User, col(User.id) == col(OneTimeLink.created_by))
+        .where(col(OneTimeLink.purpose) == "invitation", col(OneTimeLink.expires_at) > now())
+        .order_by(col(OneTimeLink.created_at).desc(), col(OneTimeLink.id))
+    )
+    return [AccountInvitation(row.id, name or "", row.created_at, row.expires_at) for row, name in rows]
+
+
+async def revoke_invitation(session: AsyncSession, actor: Actor, invitation_id: UUID) -> None:
+    require_admin(actor)
+    wanted = (col(OneTimeLink.id) == invitation_id) & (col(OneTimeLink.purpose) == "invitation")
+    gone = await session.scalar(delete(OneTimeLink).where(wanted).returning(col(OneTimeLink.id)))
+    if gone is None:
+        raise NotFound("There is no such invitation, or it was taken already.")
+
+
+def _view(user: User) -> AccountView:
+    return AccountView(
+        user.id,
+        user.name,
+        user.username,
+        user.email,
+        user.admin,
+        user.disabled_at is not None,
+        user.created_at,
+        user.seen_at,
+    )
