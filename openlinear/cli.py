@@ -145,9 +145,44 @@ def disk(
 
 
 @app.command()
+def invite() -> None:
+    """Print a link by which one person may make an account."""
+    from openlinear import console  # noqa: PLC0415 - as above
+
+    with plainly(), database(Settings(), "making a link") as url:
+        os.environ["DATABASE_URL"] = url
+        _print_link(asyncio.run(console.invitation()), "It works once, for 7 days.")
+
+
+@app.command("reset-password")
+def reset_password(email: Annotated[str, typer.Argument(help="Whose password it is.")]) -> None:
+    """Print a link by which somebody chooses a new password."""
+    from openlinear import console  # noqa: PLC0415 - as above
+
+    with plainly(), database(Settings(), "making a link") as url:
+        os.environ["DATABASE_URL"] = url
+        _print_link(asyncio.run(console.password_link(email)), "It works once, for 60 minutes.")
+
+
+@app.command()
+def administrator() -> None:
+    """Print the link to the first administrator, which `openlinear up` prints as well."""
+    from openlinear import console  # noqa: PLC0415 - as above
+
+    with plainly(), database(Settings(), "looking for administrators") as url:
+        _print_link(console.administrator_link(Settings(), url), "It works once.")
+
+
+@app.command()
 def version() -> None:
     """Print the version."""
     Say().line(installed_version("openlinear"))
+
+
+def _print_link(link: str, how_long: str) -> None:
+    """The link alone on standard output, for a script."""
+    typer.echo(f"{how_long} Give it to nobody else:", err=True)
+    typer.echo(link)
 
 
 def _given(passphrase_file: Path | None) -> list[str]:

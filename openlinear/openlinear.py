@@ -13,6 +13,8 @@ from openlinear.api.app import lifespan as api_lifespan
 from openlinear.components.notice import NoticeState
 from openlinear.components.shell import ShellState
 from openlinear.live import live
+from openlinear.pages.account import AccountState, account_page
+from openlinear.pages.administration import AdministrationState, administration_page
 from openlinear.pages.batch import BatchState
 from openlinear.pages.batching import BatchingState
 from openlinear.pages.board import ROUTE, BoardState, board_page
@@ -22,7 +24,7 @@ from openlinear.pages.join import ROUTE as JOIN
 from openlinear.pages.join import JoinState, join_page
 from openlinear.pages.projects import ProjectsState, home_page, projects_page
 from openlinear.pages.settings import SettingsState, settings_page
-from openlinear.pages.sign_in import login_page, register_page
+from openlinear.pages.sign_in import administrator_page, forgot_page, login_page, register_page, reset_page
 from openlinear.pages.storage import StorageState, storage_page
 from openlinear.pages.task import PanelState
 from openlinear.pages.team import TeamState
@@ -84,6 +86,21 @@ app.register_lifespan_task(live)
 app.add_page(home_page, route="/", title="OpenLinear", on_load=ProjectsState.to_last)
 app.add_page(login_page, route="/login", title="Log in · OpenLinear")
 app.add_page(register_page, route="/register", title="Register · OpenLinear")
+app.add_page(forgot_page, route="/forgot", title="Forgot password · OpenLinear")
+app.add_page(reset_page, route="/reset", title="New password · OpenLinear")
+app.add_page(administrator_page, route="/administrator", title="Administrator · OpenLinear")
+app.add_page(
+    account_page,
+    route="/account",
+    title="Account · OpenLinear",
+    on_load=[Elsewhere.arrive, ShellState.load, AccountState.load],
+)
+app.add_page(
+    administration_page,
+    route="/administration",
+    title="Administration · OpenLinear",
+    on_load=[Elsewhere.arrive, ShellState.load, AdministrationState.load],
+)
 app.add_page(
     projects_page,
     route="/projects",

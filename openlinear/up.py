@@ -15,7 +15,7 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
-from openlinear import frontend, processes, schema
+from openlinear import firstlink, frontend, processes, schema
 from openlinear.embedded import EmbeddedPostgres
 from openlinear.errors import StartError
 from openlinear.onlyone import only_one
@@ -90,6 +90,9 @@ class Up:
             f"OpenLinear is ready after {time.monotonic() - self.began:.1f} s: {self.settings.public_url} "
             "(Ctrl-C stops it)"
         )
+        if firstlink.wanted(self.env["DATABASE_URL"]):
+            link = firstlink.address(self.settings.public_url, self.env["JWT_SECRET"])
+            self.say.line(f"There is no administrator yet. Become it, once signed in: {link}")
         self._prepare_sandbox()
 
     def _start_database(self) -> str:

@@ -4,23 +4,81 @@ import { ColorModeContext, eventLoop, useStateContext } from "$/utils/context-re
 import { Monitor, Moon, ShieldOff, Sun, TriangleAlert } from "lucide-react";
 
 /** A full navigation: the next page connects anew, as whoever is signed in then. */
-function arrive(path) {
+export function arrive(path) {
   sessionStorage.removeItem("token");
   location.assign(path);
 }
 
 const WAY = /^\/(?![/\\])/;
-async function post(path, body) {
-  const answer = await fetch(path, {
-    method: "POST",
-    credentials: "same-origin",
-    headers: { "Content-Type": "application/json" },
-    body: JSON.stringify(body),
-  });
-  if (answer.ok) return null;
-  const problem = await answer.json().catch(() => ({}));
-  const fields = (problem.errors ?? []).map((one) => one.detail ?? one.message ?? one.msg).filter(Boolean);
-  return fields.join(" ") || problem.detail || `The server answered ${answer.status}. Try again in a moment.`;
+const AWAY = "The server cannot be reached. Check the connection and try again.";
+
+/** Asks the API: its answer, or what is wrong in words. Never throws. */
+export async function ask(path, body) {
+  try {
+    const answer = await fetch(path, {
+      method: body ? "POST" : "GET",
+      credentials: "same-origin",
+      headers: body ? { "Content-Type": "application/json" } : {},
+      body: body ? JSON.stringify(body) : undefined,
+    });
+    const said = await answer.json().catch(() => ({}));
+    if (answer.ok) return { said };
+    const fields = (said.errors ?? []).map((one) => one.detail ?? one.message ?? one.msg).filter(Boolean);
+    return { trouble: fields.join(" ") || said.detail || `The server answered ${answer.status}. Try again in a moment.` };
+  } catch {
+    return { trouble: AWAY };
+  }
+}
+
+/**
+ * What the link that led to this page holds behind its `#`. It leaves the address at once, and stays in
+ * this tab until it is used.
+ */
+export function held(page = location.pathname.replace(/\/$/, "")) {
+  const key = "link:" + page;
+  const given = location.hash.slice(1);
+  if (given && location.pathname.startsWith(page)) {
+    sessionStorage.setItem(key, given);
+    history.replaceState(history.state, "", location.pathname + location.search);
+  }
+  return sessionStorage.getItem(key) ?? "";
+}
+
+/** Why one may make an account: a link to one, to a team, or to the first administrator. */
+function invitation() {
+  const team = (new URLSearchParams(location.search).get("next") ?? "").match(/^\/join\/([\w-]+)/);
+  return held("/register") || team?.[1] || held("/administrator");
+}
+
+/** What one without an account may do here; null until it is known. */
+function useRules() {
+  const [rules, setRules] = useState(null);
+  useEffect(() => {
+    ask("/api/auth/registration").then(({ said }) => setRules(said ?? {}));
+  }, []);
+  return rules;
+}
+
+const REFUSED = {
+  closed: "Registration is closed here. Ask an administrator for an account.",
+  invitation: "An account needs an invitation here. Ask an administrator, or a team's admin, for a link, and open it.",
+};
+/** Registering, where one may; else who to ask. */
+export function Register(props) {
+  const rules = useRules();
+  const [invited, setInvited] = useState(null);
+  useEffect(() => setInvited(invitation()), []);
+  const refused = rules && !invited && REFUSED[rules.registration];
+  if (refused) return h("p", { role: "status" }, refused);
+  return h(SignIn, { ...props, more: () => ({ invitation: invitation() || null }), after: () => sessionStorage.removeItem("link:/register") });
+}
+
+const NO_MAIL =
+  "This server sends no mail. Ask an administrator to run `openlinear reset-password` with your email: it prints a link for you.";
+/** What is shown where a forgotten password is helped by mail; else who to ask. */
+export function ByMail({ children }) {
+  const rules = useRules();
+  return rules?.mail === false ? h("p", { role: "status" }, NO_MAIL) : children;
 }
 
 const FIELDS = {
@@ -29,19 +87,20 @@ const FIELDS = {
   password: { label: "Password", type: "password", required: true, maxLength: 200 },
 };
 
-export function SignIn({ action, fields, verb }) {
+export function SignIn({ action, fields, verb, more, after }) {
   const [error, setError] = useState("");
   const [busy, setBusy] = useState(false);
   const [ready, setReady] = useState(false);
   useEffect(() => setReady(true), []);
   const submit = async (event) => {
     event.preventDefault();
-    const body = Object.fromEntries(new FormData(event.target));
+    const body = { ...Object.fromEntries(new FormData(event.target)), ...more?.() };
     setBusy(true);
     setError("");
-    const trouble = await post(action, body).catch(() => "The server cannot be reached. Check the connection and try again.");
+    const { trouble } = await ask(action, body);
     setBusy(false);
     if (trouble) return setError(trouble);
+    after?.();
     const next = new URLSearchParams(location.search).get("next") ?? "/";
     arrive(WAY.test(next) ? next : "/");
   };
@@ -78,7 +137,7 @@ export function Way({ href, className, children }) {
 
 export function SignOut({ className, children }) {
   const leave = async () => {
-    await post("/api/auth/logout", {}).catch(() => null);
+    await ask("/api/auth/logout", {});
     arrive("/login");
   };
   return h("button", { className, onClick: leave, type: "button" }, children);

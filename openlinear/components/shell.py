@@ -128,6 +128,12 @@ def _sidebar(current: rx.Var[str] | str) -> rx.Component:
                 href="/settings",
                 class_name=rx.cond(rx.Var.create(current) == "settings", "nav-row on", "nav-row"),
             ),
+            ui.link(
+                ui.icon("circle-user-round", 14),
+                rx.el.span("Account"),
+                href="/account",
+                class_name=rx.cond(rx.Var.create(current) == "account", "nav-row on", "nav-row"),
+            ),
             ui.SignOut.create(
                 ui.icon("log-out", 14),
                 rx.el.span("Sign out ", ShellState.name),

@@ -61,6 +61,36 @@ class SignIn(Page):
     verb: rx.Var[str]
 
 
+class Register(SignIn):
+    """The same for an account, where one may make one."""
+
+    tag = "Register"
+
+
+class ByMail(Page):
+    """What is shown where this server sends mail; otherwise it says who helps."""
+
+    tag = "ByMail"
+
+
+class Ask(rx.Component):
+    """A form that asks the API. What it answers once (a token, a link) is shown here and nowhere kept."""
+
+    library = "$/public/ui/account.jsx"
+    tag = "Ask"
+    action: rx.Var[str]
+    verb: rx.Var[str]
+    done: rx.Var[str]
+    """What is said when it worked."""
+    reveal: rx.Var[str]
+    """Which part of the answer to show."""
+    carries: rx.Var[str]
+    """As what the page's link goes along."""
+    to: rx.Var[str]
+    """Where to go when it worked."""
+    on_done: rx.EventHandler[rx.event.no_args_event_spec]
+
+
 class Way(Page):
     """A link that keeps where to go after signing in."""
 
