@@ -168,7 +168,7 @@ class Hub:
 
     async def _take(self, item: News) -> None:
         if item.kind == "session:ended":
-            await self._end(item.data["sessionIds"])
+            await self._end(item.data.get("sessionIds", ()))
         if item.kind == "team:left":
             await self._look_again(item.user_id)
         if item.project_id is None or (item.task_id is None and not item.kind.startswith("batch:")):

@@ -90,7 +90,7 @@ async def _missed(actor: Actor, after: int) -> AsyncIterator[list[News]]:
 
 
 def _ends(news: News, actor: Actor) -> bool:
-    return news.kind == "session:ended" and str(actor.session_id) in news.data["sessionIds"]
+    return news.kind == "session:ended" and str(actor.session_id) in news.data.get("sessionIds", ())
 
 
 async def _signed_in(token: str) -> bool:
