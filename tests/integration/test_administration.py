@@ -1,0 +1,127 @@
+"""What administrators may, and that they see no more of projects than anybody."""
+
+import asyncio
+
+import httpx
+import pytest
+
+from openlinear import db
+from openlinear.services import accounts, administration
+from openlinear.services.errors import Conflict, Forbidden, NotFound, NotSignedIn
+from openlinear.services.views import Actor, ProjectView
+from tests.support.people import bearing, following, log_in
+from tests.support.product import PASSWORD, MakeActor
+
+pytestmark = pytest.mark.usefixtures("product")
+Api = httpx.AsyncClient
+
+
+async def change(actor: Actor, whom: Actor, **changes: bool) -> administration.AccountView:
+    async with db.transaction() as session:
+        return await administration.change_account(session, actor, whom.id, **changes)
+
+
+async def test_administrators_see_all_accounts_and_nobody_else_does(
+    api: Api, administrator: Actor, ada: Actor, make_actor: MakeActor
+) -> None:
+    await make_actor("Bo")
+    login = bearing(await log_in(administrator.email))
+    first = (await api.get("/api/admin/accounts?limit=2", headers=login)).json()
+    assert [one["name"] for one in first["items"]] == ["Ada Lovelace", "Alma Administrator"]
+    assert set(first["items"][0]) == {
+        *("id", "name", "username", "email", "admin", "disabled", "createdAt", "seenAt")
+    }
+    rest = (await api.get(f"/api/admin/accounts?cursor={first['nextCursor']}", headers=login)).json()
+    assert ([one["name"] for one in rest["items"]], rest["nextCursor"]) == (["Bo"], None)
+    refused = await api.get("/api/admin/accounts", headers=bearing(await log_in(ada.email)))
+    assert refused.status_code == 403
+
+
+async def test_administrators_see_no_projects_of_others(
+    api: Api, administrator: Actor, ada: Actor, project: ProjectView
+) -> None:
+    login = bearing(await log_in(administrator.email))
+    assert (await api.get("/api/projects", headers=login)).json()["items"] == []
+    assert (await api.get(f"/api/projects/{project.id}", headers=login)).status_code == 404
+
+
+async def test_who_is_disabled_is_out_at_once_and_comes_back_when_enabled(
+    served: str, administrator: Actor, ada: Actor
+) -> None:
+    token = await log_in(ada.email)
+    async with following(served, token) as stream:
+        assert (await change(administrator, ada, disabled=True)).disabled
+        async with asyncio.timeout(10):
+            await stream
+    with pytest.raises(NotSignedIn):
+        async with db.transaction() as session:
+            await accounts.authenticate(session, token)
+    with pytest.raises(Forbidden, match="disabled"):
+        await log_in(ada.email)
+    with pytest.raises(NotSignedIn):
+        await log_in(ada.email, "wrong password")
+    assert not (await change(administrator, ada, disabled=False)).disabled
+    await log_in(ada.email)
+
+
+async def test_the_last_administrator_stays_even_when_two_go_at_once(
+    administrator: Actor, ada: Actor
+) -> None:
+    for going in ({"admin": False}, {"disabled": True}):
+        with pytest.raises(Conflict, match="last administrator"):
+            await change(administrator, administrator, **going)
+    await change(administrator, ada, admin=True)
+    ends = await asyncio.gather(
+        change(administrator, administrator, admin=False),
+        change(administrator, ada, disabled=True),
+        return_exceptions=True,
+    )
+    assert sorted(type(one).__name__ for one in ends) == ["AccountView", "Conflict"]
+
+
+async def test_an_administrator_no_longer_is_none_at_once(api: Api, administrator: Actor, ada: Actor) -> None:
+    await change(administrator, ada, admin=True)
+    login = bearing(await log_in(ada.email))
+    assert (await api.get("/api/admin/accounts", headers=login)).status_code == 200
+    await change(administrator, ada, admin=False)
+    assert (await api.get("/api/admin/accounts", headers=login)).status_code == 403
+
+
+async def test_an_invitation_lets_one_in_until_it_is_revoked(
+    api: Api, administrator: Actor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REGISTRATION", "invitation")
+    accounts.get_settings.cache_clear()
+    login = bearing(await log_in(administrator.email))
+
+    async def register(email: str, url: str) -> int:
+        body = {"name": "New", "email": email, "password": PASSWORD, "invitation": url.rpartition("#")[2]}
+        answer = await api.post("/api/auth/register", json=body)
+        api.cookies.clear()
+        return answer.status_code
+
+    urls = [(await api.post("/api/admin/invitations", headers=login)).json()["url"] for _ in range(2)]
+    assert await register("a@example.com", urls[0]) == 201
+    (left,) = (await api.get("/api/admin/invitations", headers=login)).json()["items"]
+    assert left["createdBy"] == "Alma Administrator"
+    assert (await api.delete(f"/api/admin/invitations/{left['id']}", headers=login)).status_code == 204
+    assert (await api.delete(f"/api/admin/invitations/{left['id']}", headers=login)).status_code == 404
+    assert await register("b@example.com", urls[1]) == 403
+
+
+async def test_who_is_disabled_leaves_no_invitation_behind(administrator: Actor, ada: Actor) -> None:
+    await change(administrator, ada, admin=True)
+    token = await log_in(ada.email)
+    async with db.transaction() as session:
+        await administration.invite(session, await accounts.authenticate(session, token))
+    await change(administrator, ada, disabled=True)
+    async with db.transaction() as session:
+        assert await administration.list_invitations(session, administrator) == []
+
+
+async def test_what_is_not_there_cannot_be_changed(administrator: Actor, ada: Actor) -> None:
+    async with db.transaction() as session:
+        with pytest.raises(NotFound):
+            await administration.change_account(session, administrator, administrator.session_id, admin=True)
+        with pytest.raises(Forbidden):
+            await administration.change_account(session, ada, ada.id, admin=True)
