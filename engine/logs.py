@@ -27,7 +27,7 @@ _SECRET_NAME = re.compile(r"SECRET|TOKEN|PASSWORD|PASSPHRASE|API_KEY|_HEADERS$")
 _SECRET_LOOKS = (
     re.compile(r"(?<=://)[^\s/@]+(?=@)"),  # a URL's user and password
     re.compile(r"(?i)(?<=\bbearer )[\w.~+/=-]{8,}|(?<=\bbasic )[\w+/=]{8,}"),
-    re.compile(r"\b(?:gh[pousr]_|github_pat_|sk-|xox[abp]-)[\w-]{8,}"),
+    re.compile(r"\b(?:gh[pousr]_|github_pat_|olp_|sk-|xox[abp]-)[\w-]{8,}"),
     re.compile(r"\beyJ[\w-]+\.[\w-]+\.[\w-]+"),  # a JSON web token
     re.compile(r"(?i)(?<=[?&\s])(?:access_token|api_key|password|secret|token)=[^\s&\"']+"),
 )

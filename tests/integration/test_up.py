@@ -15,6 +15,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from openlinear import firstlink
+
 CHECKOUT = Path(__file__).parents[2]
 OURS = ("DATABASE_URL", "JWT_SECRET", "OPENLINEAR_SECRET_KEY")
 
@@ -191,6 +193,11 @@ def test_a_taken_port_is_said_in_one_line_with_the_cure(place: Path) -> None:
     assert "API_PORT=" in said
     assert "\n" not in said
     assert up.others() == []
+
+
+def test_it_prints_the_link_to_the_first_administrator(shared: Running) -> None:
+    secret = (shared.home / "secrets" / "jwt_secret").read_text().strip()
+    shared.wait_for(f"/administrator#{firstlink.token(secret)}")
 
 
 def test_the_board_runs_while_the_engine_does_not_start(place: Path) -> None:

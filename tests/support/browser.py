@@ -10,6 +10,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
@@ -31,6 +32,7 @@ QUIET = [
     "--disable-quic",
     "--no-first-run",
 ]
+JWT_SECRET = "0123456789abcdef" * 4
 PASSWORD = "correct horse battery"
 START_SECONDS = 30
 
@@ -45,6 +47,13 @@ class Site:
 
 @pytest.fixture(scope="session")
 def site(postgres_url: str, migrated_template: str) -> Iterator[Site]:
+    with serving(postgres_url, migrated_template) as started:
+        yield started
+
+
+@contextmanager
+def serving(postgres_url: str, migrated_template: str, **extra: str) -> Iterator[Site]:
+    """A web server on a fresh database. `extra` are further settings."""
     frontend.build()
     name = f"site_{uuid4().hex[:12]}"
     plain = postgres_url.replace("postgresql+psycopg://", "postgresql://")
@@ -56,11 +65,12 @@ def site(postgres_url: str, migrated_template: str) -> Iterator[Site]:
     env = {
         **os.environ,
         "DATABASE_URL": postgres_url.replace("@/openlinear?", f"@/{name}?"),
-        "JWT_SECRET": "0123456789abcdef" * 4,
+        "JWT_SECRET": JWT_SECRET,
         "OPENLINEAR_SECRET_KEY": "fedcba9876543210" * 4,
         "OPENLINEAR_HOME": str(home),
         "API_PORT": str(port),
         "PUBLIC_URL": f"http://localhost:{port}",
+        **extra,
     }
     settings = Settings(api_port=port, openlinear_home=home)
     with (home / "web.log").open("wb") as log:

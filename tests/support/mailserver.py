@@ -2,10 +2,12 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from email import message_from_bytes
 from email.message import Message
 from email.policy import default
+from urllib.parse import quote
 
 import pytest
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
@@ -46,18 +48,27 @@ class Mailbox:
         return to, message.get_content().replace("\r\n", "\n")  # type: ignore[attr-defined]
 
 
-@pytest.fixture
-async def mailbox(product: Workerless, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Mailbox]:
-    """The product sends its mail here."""
+@asynccontextmanager
+async def receiving() -> AsyncIterator[tuple[Mailbox, dict[str, str]]]:
+    """The server, and the settings by which the product uses it."""
     box = Mailbox()
     options = {"authenticator": box.known, "auth_required": True, "auth_require_tls": False}
     server = await asyncio.get_running_loop().create_server(lambda: SMTP(box, **options), "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
-    monkeypatch.setenv("SMTP_URL", f"smtp://board%40example.com:mail%20p%40ss%2Fword@127.0.0.1:{port}")
-    monkeypatch.setenv("SMTP_FROM", "OpenLinear <board@example.com>")
-    get_settings.cache_clear()
+    login = f"{quote(USER, safe='')}:{quote(MAIL_PASSWORD, safe='')}"
+    url = f"smtp://{login}@127.0.0.1:{port}"
     try:
-        yield box
+        yield box, {"SMTP_URL": url, "SMTP_FROM": "OpenLinear <board@example.com>"}
     finally:
         server.close()
         await server.wait_closed()
+
+
+@pytest.fixture
+async def mailbox(product: Workerless, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Mailbox]:
+    """The product in this process sends its mail here."""
+    async with receiving() as (box, settings):
+        for name, value in settings.items():
+            monkeypatch.setenv(name, value)
+        get_settings.cache_clear()
+        yield box

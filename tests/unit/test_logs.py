@@ -93,6 +93,7 @@ def test_nothing_logged_begins_a_line_of_its_own(logger: Logger) -> None:
         ("cloning https://ada:hunter22@example.org/cart.git", "hunter22"),
         ("Authorization: Bearer abcdef0123456789", "abcdef0123456789"),
         ("pushed with ghp_0123456789abcdefghij", "ghp_0123456789abcdefghij"),
+        ("asked with olp_0123456789abcdefghij", "olp_0123456789abcdefghij"),
         ("GET /x?token=0123456789abcdef HTTP/1.1", "0123456789abcdef"),
         ("a key sk-proj-0123456789", "sk-proj-0123456789"),
         ("refused:\nDETAIL:  Failing row contains (1, a prompt).", "a prompt"),
