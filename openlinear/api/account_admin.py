@@ -51,11 +51,9 @@ async def index(
 
 
 @router.patch("/accounts/{user_id}")
-async def update(user_id: UUID, body: AccountChange, session: Session, actor: Me) -> Account:
-    """Disabling ends the account's logins and access tokens at once. 409 for the last administrator."""
-    changed = await administration.change_account(
-        session, actor, user_id, admin=body.admin, disabled=body.disabled
-    )
+async def update(user_id: UUID, body: AccountChange, actor: Me) -> Account:
+    """Disabling ends the account's logins, access tokens and runs. 409 for the last administrator."""
+    changed = await administration.change_account(actor, user_id, admin=body.admin, disabled=body.disabled)
     return Account.model_validate(changed)
 
 

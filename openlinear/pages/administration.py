@@ -73,24 +73,24 @@ class AdministrationState(Personal, rx.State):
 
     @rx.event
     async def set_admin(self, user_id: str, admin: bool) -> None:
-        async with self._acting() as (session, actor):
-            changed = await administration.change_account(session, actor, an_id(user_id), admin=admin)
-        self._replace(_account(changed, self._owner))
+        await self._change(user_id, admin=admin)
 
     @rx.event
     async def set_disabled(self, user_id: str, disabled: bool) -> None:
-        async with self._acting() as (session, actor):
-            changed = await administration.change_account(session, actor, an_id(user_id), disabled=disabled)
-        self._replace(_account(changed, self._owner))
+        await self._change(user_id, disabled=disabled)
+
+    async def _change(self, user_id: str, *, admin: bool | None = None, disabled: bool | None = None) -> None:
+        async with self._acting() as (_, actor):
+            pass
+        view = await administration.change_account(actor, an_id(user_id), admin=admin, disabled=disabled)
+        changed = _account(view, self._owner)
+        self.accounts = [changed if one.id == changed.id else one for one in self.accounts]
 
     @rx.event
     async def revoke(self, link_id: str) -> None:
         async with self._acting() as (session, actor):
             await administration.revoke_invitation(session, actor, an_id(link_id))
         await self._read()
-
-    def _replace(self, changed: Account) -> None:
-        self.accounts = [changed if one.id == changed.id else one for one in self.accounts]
 
 
 def _account(one: administration.AccountView, own: str) -> Account:
@@ -139,8 +139,8 @@ def _accounts() -> rx.Component:
             ),
         ),
         rx.el.p(
-            "Who is disabled is signed out at once and cannot sign in. Administrators see no more of others' "
-            "projects than anybody.",
+            "Who is disabled is signed out at once, and their runs end. Administrators see no more of "
+            "others' projects than anybody.",
             class_name="meta",
         ),
     )

@@ -10,10 +10,11 @@ from sqlalchemy import delete, func, select, tuple_
 from sqlmodel import col
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from openlinear.models import Invitation, OneTimeLink, User
+from openlinear import db
+from openlinear.models import Invitation, OneTimeLink, Project, User
 from openlinear.models.columns import now
-from openlinear.services import account_log, first, logins, paging, registration
-from openlinear.services.access import require_admin
+from openlinear.services import account_log, first, logins, open_work, paging, registration
+from openlinear.services.access import require_admin, usable_by
 from openlinear.services.errors import Conflict, NotFound
 from openlinear.services.views import Actor, Page
 
@@ -68,24 +69,35 @@ async def list_accounts(
 
 
 async def change_account(
-    session: AsyncSession,
-    actor: Actor,
-    user_id: UUID,
-    *,
-    admin: bool | None = None,
-    disabled: bool | None = None,
+    actor: Actor, user_id: UUID, *, admin: bool | None = None, disabled: bool | None = None
 ) -> AccountView:
-    """Make somebody an administrator or no longer one; end or begin their sight of it all.
+    """Make somebody an administrator or no longer one; disable or enable their account.
 
-    Conflict where that would leave no administrator. Disabling ends their logins and access tokens at once,
-    and the invitations they made.
+    Conflict where that would leave no administrator. Disabling ends their logins and access tokens with the
+    commit, and the links they made; their open runs right after. Takes no session: those end one by one.
     """
+    async with db.transaction() as session:
+        user = await _changed(session, actor, user_id, admin, disabled)
+        left = open_work.OpenWork()
+        if disabled:
+            theirs = list(await session.scalars(select(col(Project.id)).where(usable_by(user_id))))
+            left = await open_work.find(session, user_id, theirs)
+            await _forget_links(session, user_id)
+            # The last statement of its transaction, as ever.
+            await logins.end_all(session, user_id)
+    await open_work.end(left)
+    return _view(user)
+
+
+async def _changed(
+    session: AsyncSession, actor: Actor, user_id: UUID, admin: bool | None, disabled: bool | None
+) -> User:
     require_admin(actor)
     await first.alone(session)
     user = await session.get(User, user_id, with_for_update=True, populate_existing=True)
     if user is None:
         raise NotFound("There is no such account.")
-    if admin is not None:
+    if admin is not None and admin != user.admin:
         user.admin = admin
         account_log.note("made administrator" if admin else "administrator no longer", user.id, by=actor.id)
     if disabled is not None and disabled != (user.disabled_at is not None):
@@ -95,15 +107,14 @@ async def change_account(
     working = select(col(User.id)).where(col(User.admin), col(User.disabled_at).is_(None)).limit(1)
     if await session.scalar(working) is None:
         raise Conflict(LAST)
-    if disabled:
-        await session.execute(delete(Invitation).where(col(Invitation.created_by) == user.id))
-        await session.execute(
-            delete(OneTimeLink).where(
-                (col(OneTimeLink.created_by) == user.id) | (col(OneTimeLink.user_id) == user.id)
-            )
-        )
-        await logins.end_all(session, user.id)
-    return _view(user)
+    return user
+
+
+async def _forget_links(session: AsyncSession, user_id: UUID) -> None:
+    """Nobody comes by what a disabled account made, and it gets no new password by an old link."""
+    await session.execute(delete(Invitation).where(col(Invitation.created_by) == user_id))
+    theirs = (col(OneTimeLink.created_by) == user_id) | (col(OneTimeLink.user_id) == user_id)
+    await session.execute(delete(OneTimeLink).where(theirs))
 
 
 async def invite(session: AsyncSession, actor: Actor) -> NewAccountInvitation:

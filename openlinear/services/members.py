@@ -7,9 +7,8 @@ from sqlmodel import col
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from openlinear import db
-from openlinear.engine_client import batches_client, engine_client
 from openlinear.models import Invitation, Member, Project, User
-from openlinear.services import audit, batch_news, execution, news
+from openlinear.services import audit, news, open_work
 from openlinear.services.access import FRESH, ROLES, Role, require_team
 from openlinear.services.errors import Conflict, Forbidden, Invalid, NotFound
 from openlinear.services.team_views import MemberView
@@ -62,17 +61,10 @@ async def remove_member(actor: Actor, team_id: UUID, user_id: UUID) -> None:
         await _remove(session, actor, team_id, user_id)
         projects = select(col(Project.id)).where(col(Project.team_id) == team_id)
         theirs = list(await session.scalars(projects))
-        left = await engine_client().open_of(session, user_id, theirs)
-        batches = await batches_client().open_of(session, user_id, theirs)
+        left = await open_work.find(session, user_id, theirs)
         # The last statement of its transaction, as ever.
         await news.tell(session, "team:left", user_id, team_id=team_id)
-    for batch_id in batches:
-        async with db.transaction() as session:
-            await batches_client().cancel(session, batch_id)
-            await batch_news.tell(session, batch_id, "updated")
-    for run_id in left:
-        async with db.transaction() as session:
-            await engine_client().cancel(session, run_id, execution.ended)
+    await open_work.end(left)
 
 
 async def _remove(session: AsyncSession, actor: Actor, team_id: UUID, user_id: UUID) -> None:

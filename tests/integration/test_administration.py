@@ -6,7 +6,8 @@ import httpx
 import pytest
 
 from openlinear import db
-from openlinear.services import accounts, administration
+from openlinear.services import accounts, administration, execution, tasks
+from openlinear.services.demo import create_demo
 from openlinear.services.errors import Conflict, Forbidden, NotFound, NotSignedIn
 from openlinear.services.views import Actor, ProjectView
 from tests.support.people import bearing, following, log_in
@@ -17,8 +18,7 @@ Api = httpx.AsyncClient
 
 
 async def change(actor: Actor, whom: Actor, **changes: bool) -> administration.AccountView:
-    async with db.transaction() as session:
-        return await administration.change_account(session, actor, whom.id, **changes)
+    return await administration.change_account(actor, whom.id, **changes)
 
 
 async def test_administrators_see_all_accounts_and_nobody_else_does(
@@ -120,8 +120,18 @@ async def test_who_is_disabled_leaves_no_invitation_behind(administrator: Actor,
 
 
 async def test_what_is_not_there_cannot_be_changed(administrator: Actor, ada: Actor) -> None:
+    with pytest.raises(NotFound):
+        await administration.change_account(administrator, administrator.session_id, admin=True)
+    with pytest.raises(Forbidden):
+        await change(ada, ada, admin=True)
+
+
+async def test_the_runs_of_who_is_disabled_end(administrator: Actor, ada: Actor) -> None:
     async with db.transaction() as session:
-        with pytest.raises(NotFound):
-            await administration.change_account(session, administrator, administrator.session_id, admin=True)
-        with pytest.raises(Forbidden):
-            await administration.change_account(session, ada, ada.id, admin=True)
+        _, cards = await create_demo(session, ada)
+        await execution.execute(session, ada, cards[0].id)
+    await change(administrator, ada, disabled=True)
+    async with db.transaction() as session:
+        card = await tasks.task(session, ada, cards[0].id)
+    assert card.execution is not None
+    assert card.execution.status == "cancelled"
