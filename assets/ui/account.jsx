@@ -11,7 +11,7 @@ function bodyOf(form) {
   return given;
 }
 
-export function Ask({ action, verb, done, reveal, carries, to, onDone, children }) {
+export function Ask({ action, verb, done, reveal, carries, to, quiet, onDone, children }) {
   const [error, setError] = useState("");
   const [answer, setAnswer] = useState(null);
   const [busy, setBusy] = useState(false);
@@ -43,7 +43,7 @@ export function Ask({ action, verb, done, reveal, carries, to, onDone, children 
     { onSubmit: submit, className: "form", method: "post" },
     children,
     error ? h("p", { className: "error-line", role: "alert" }, error) : null,
-    h("button", { className: "btn primary", disabled: busy || !ready, type: "submit" }, verb),
+    h("button", { className: quiet ? "btn" : "btn primary", disabled: busy || !ready, type: "submit" }, verb),
     shown
       ? h("div", { className: "rows" }, h("div", { className: "row" }, h("span", { className: "mono grow wrap revealed" }, shown), h(Copy, { text: shown, label: "Copy" })))
       : null,

@@ -21,7 +21,7 @@ export async function ask(path, body) {
       headers: body ? { "Content-Type": "application/json" } : {},
       body: body ? JSON.stringify(body) : undefined,
     });
-    const said = await answer.json().catch(() => ({}));
+    const said = (await answer.json().catch(() => null)) ?? {};
     if (answer.ok) return { said };
     const fields = (said.errors ?? []).map((one) => one.detail ?? one.message ?? one.msg).filter(Boolean);
     return { trouble: fields.join(" ") || said.detail || `The server answered ${answer.status}. Try again in a moment.` };

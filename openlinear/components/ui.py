@@ -88,6 +88,8 @@ class Ask(rx.Component):
     """As what the page's link goes along."""
     to: rx.Var[str]
     """Where to go when it worked."""
+    quiet: rx.Var[bool]
+    """Whether it is one of several on its page."""
     on_done: rx.EventHandler[rx.event.no_args_event_spec]
 
 

@@ -140,6 +140,7 @@ def _password() -> rx.Component:
             action="/api/account/password",
             verb="Change password",
             done="Your password is changed. Your other logins and your access tokens have ended.",
+            quiet=True,
             on_done=AccountState.load,
         ),
     )
@@ -207,6 +208,7 @@ def _tokens() -> rx.Component:
             verb="Make a token",
             reveal="token",
             done="Copy it now. It is shown this once.",
+            quiet=True,
             on_done=AccountState.load,
         ),
         rx.cond(

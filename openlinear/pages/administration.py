@@ -168,7 +168,7 @@ def _row(one: rx.Var[Account]) -> rx.Component:
         ),
         rx.el.span(
             rx.el.button(
-                rx.cond(one.admin, "No administrator", "Make administrator"),
+                rx.cond(one.admin, "Remove as administrator", "Make administrator"),
                 class_name="btn",
                 type="button",
                 on_click=AdministrationState.set_admin(one.id, ~one.admin),

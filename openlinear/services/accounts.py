@@ -147,7 +147,7 @@ async def begin(session: AsyncSession, user: User, *, device: str = "", address:
     The user's row is held until the commit, and read anew: whoever changes the password or disables the
     account at this moment ends this login too, or has been first.
     """
-    await session.refresh(user, with_for_update={"read": True})
+    await session.refresh(user, with_for_update={"key_share": True})
     if user.disabled_at is not None:
         raise Forbidden("This account is disabled. Ask an administrator of this server.")
     issued = datetime.now(UTC).replace(microsecond=0)
@@ -162,6 +162,7 @@ async def begin(session: AsyncSession, user: User, *, device: str = "", address:
         expires_at=expires,
     )
     session.add(begun)
+    user.seen_at = issued
     account_log.note("login begun", user.id, id=begun.id, address=address)
     claims = {
         "userId": str(user.id),
