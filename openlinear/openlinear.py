@@ -13,7 +13,8 @@ from openlinear.api.app import lifespan as api_lifespan
 from openlinear.components.notice import NoticeState
 from openlinear.components.shell import ShellState
 from openlinear.live import live
-from openlinear.pages.account import AccountState, account_page
+from openlinear.pages.account import AccountState
+from openlinear.pages.account_view import account_page
 from openlinear.pages.administration import AdministrationState, administration_page
 from openlinear.pages.batch import BatchState
 from openlinear.pages.batching import BatchingState
