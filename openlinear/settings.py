@@ -47,7 +47,7 @@ class Settings(EngineSettings):
 
     registration: Registration | Literal[""] = ""
     """Who may make an account: anybody, the invited, nobody. By default the invited alone, and anybody
-    where only this machine can ask (`API_HOST`)."""
+    where only this machine can ask (by `API_HOST`, and by `PUBLIC_URL` where a proxy stands in front)."""
     smtp_url: SecretStr = SecretStr("")
     """`smtps://user:password@host:port`; with `smtp:` the connection turns to TLS by STARTTLS, which only
     a server on this machine may lack. Without it nobody gets mail."""
@@ -76,7 +76,8 @@ class Settings(EngineSettings):
         if not self.github_redirect_uri:
             object.__setattr__(self, "github_redirect_uri", f"{origin}/api/auth/github/callback")
         if not self.registration:
-            object.__setattr__(self, "registration", "open" if loopback(self.api_host) else "invitation")
+            near = loopback(self.api_host) and loopback(urlsplit(origin).hostname or "")
+            object.__setattr__(self, "registration", "open" if near else "invitation")
         return self
 
     @model_validator(mode="after")

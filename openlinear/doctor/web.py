@@ -61,6 +61,19 @@ async def exposure(ground: Ground) -> Finding:
     return fine("Exposure", f"{text} Let only the proxy reach its port.")
 
 
+async def registration(ground: Ground) -> Finding:
+    settings = ground.settings
+    mode, near = settings.registration, loopback(urlsplit(settings.public_url).hostname or "")
+    if mode == "open" and not (near and loopback(settings.api_host)):
+        return warn(
+            "Registration",
+            "Anybody who reaches the page may make an account.",
+            "Unless that is meant, unset REGISTRATION: then one needs an invitation.",
+        )
+    words = {"open": "Anybody on this machine may", "invitation": "The invited may", "closed": "Nobody may"}
+    return fine("Registration", f"{words[mode]} make an account.")
+
+
 async def metrics(ground: Ground) -> Finding | None:
     settings = ground.settings
     if settings.metrics_token.get_secret_value():
@@ -80,4 +93,4 @@ async def remotes_of_this_machine(ground: Ground) -> Finding | None:
     )
 
 
-CHECKS: tuple[Check, ...] = (port, exposure, metrics, remotes_of_this_machine)
+CHECKS: tuple[Check, ...] = (port, exposure, registration, metrics, remotes_of_this_machine)

@@ -11,6 +11,9 @@ from openlinear.services import logins, tokens
 from openlinear.services.errors import NotFound
 
 
+SHOWN = 50
+
+
 @dataclass(frozen=True)
 class Login:
     id: str
@@ -38,6 +41,8 @@ class AccountState(Personal, rx.State):
     email: str = ""
     admin: bool = False
     logins: list[Login] = []
+    more: int = 0
+    """How many logins are not shown: a program may begin any number."""
     tokens: list[Token] = []
 
     @rx.event
@@ -47,7 +52,8 @@ class AccountState(Personal, rx.State):
     async def _read(self) -> None:
         async with self._acting() as (session, actor):
             self.name, self.email, self.admin = actor.name, actor.email, actor.admin
-            self.logins = [_login(one) for one in await logins.list_logins(session, actor)]
+            found = await logins.list_logins(session, actor)
+            self.logins, self.more = [_login(one) for one in found[:SHOWN]], len(found[SHOWN:])
             self.tokens = [_token(one) for one in await tokens.list_tokens(session, actor)]
 
     @rx.event

@@ -69,6 +69,7 @@ def _logins() -> rx.Component:
     return rx.el.section(
         rx.el.h2("Logins"),
         rx.el.div(rx.foreach(AccountState.logins, _login_row), class_name="rows"),
+        rx.cond(AccountState.more > 0, rx.el.p("And ", AccountState.more, " more.", class_name="meta num")),
         rx.cond(
             AccountState.logins.length() > 1,  # type: ignore[attr-defined]
             rx.el.button(

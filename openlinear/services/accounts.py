@@ -24,6 +24,7 @@ from openlinear.settings import get_settings
 TOKEN_DAYS = 7
 ALGORITHM = "HS256"
 USERNAME_LENGTH = 30
+OVER = "This access token is wrong, over or revoked. Make another on the Account page."
 WRONG = "That email and password do not match an account."
 
 
@@ -92,7 +93,7 @@ async def authenticate(session: AsyncSession, token: str) -> Actor:
         )
     ).one_or_none()
     if row is None:
-        raise NotSignedIn("This login has ended. Sign in again.")
+        raise NotSignedIn(OVER if kind is AccessToken else "This login has ended. Sign in again.")
     user, found = row
     if found.used_at is None or found.used_at < now() - logins.COARSE:
         await logins.touch(kind, found.id, user.id)

@@ -319,6 +319,21 @@ async def test_plain_text_on_the_network(
     assert (await found())["Exposure"].level == level
 
 
+@pytest.mark.parametrize(
+    ("host", "mode", "level"),
+    [
+        ("127.0.0.1", "", "ok"),
+        ("0.0.0.0", "", "ok"),
+        ("0.0.0.0", "open", "warning"),
+        ("0.0.0.0", "closed", "ok"),
+    ],
+)
+async def test_who_may_make_an_account(world: pytest.MonkeyPatch, host: str, mode: str, level: str) -> None:
+    world.setenv("API_HOST", host)
+    world.setenv("REGISTRATION", mode)
+    assert (await found())["Registration"].level == level
+
+
 async def test_remotes_that_do_not_answer(world: pytest.MonkeyPatch, ada: Actor, served: str) -> None:
     gone = f"http://127.0.0.1:{free_port()}"
     async with db.transaction() as session:

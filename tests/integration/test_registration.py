@@ -32,12 +32,18 @@ async def invited() -> str:
 
 
 @pytest.mark.parametrize(
-    ("host", "mode"),
-    [("127.0.0.1", "open"), ("::1", "open"), ("localhost", "open"), ("0.0.0.0", "invitation")],
+    ("host", "public", "mode"),
+    [
+        ("127.0.0.1", "", "open"),
+        ("::1", "http://localhost:3001", "open"),
+        ("localhost", "", "open"),
+        ("0.0.0.0", "", "invitation"),
+        ("127.0.0.1", "https://board.example.org", "invitation"),
+    ],
 )
-def test_it_is_open_only_where_this_machine_alone_can_ask(host: str, mode: str) -> None:
-    assert Settings(api_host=host).registration == mode
-    assert Settings(api_host=host, registration="closed").registration == "closed"
+def test_it_is_open_only_where_this_machine_alone_can_ask(host: str, public: str, mode: str) -> None:
+    assert Settings(api_host=host, public_url=public, registration="").registration == mode
+    assert Settings(api_host=host, public_url=public, registration="closed").registration == "closed"
 
 
 async def test_an_account_needs_an_invitation_which_is_good_for_one(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -47,6 +47,7 @@ async def product(database: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterat
     monkeypatch.setenv("JWT_SECRET", "0123456789abcdef" * 4)
     monkeypatch.setenv("OPENLINEAR_SECRET_KEY", "fedcba9876543210" * 4)
     monkeypatch.setenv("PUBLIC_URL", PUBLIC_URL)
+    monkeypatch.setenv("REGISTRATION", "open")
     monkeypatch.setattr(passwords, "COST", CHEAP)
     for cached in (get_settings, passwords._dummy, vault._keys):
         cached.cache_clear()
