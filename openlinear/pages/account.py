@@ -10,7 +10,6 @@ from openlinear.components.acting import Personal, an_id
 from openlinear.services import logins, tokens
 from openlinear.services.errors import NotFound
 
-
 SHOWN = 50
 
 
