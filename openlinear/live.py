@@ -92,8 +92,8 @@ class Hub:
     def __init__(self) -> None:
         self._app: rx.App | None = None
         self._seats: dict[str, Seat] = {}
-        self._guests: dict[str, UUID] = {}
-        """The login of each connection that was welcomed, wherever it looks."""
+        self._people: dict[str, Actor] = {}
+        """Whose each connection is, wherever they look."""
         self._pending: dict[UUID, Pending] = {}
 
     # -- joining --------------------------------------------------------------------------------
@@ -124,7 +124,7 @@ class Hub:
         """A connection of who is signed in: it is told how the engine is, and when the login ends."""
         with contextlib.suppress(KeyError, ValueError):  # the connection ended meanwhile
             await self._namespace.enter_room(sid, EVERYBODY)
-            self._guests[sid] = actor.session_id
+            self._people[sid] = actor
 
     async def tell(self, vitals: Vitals) -> None:
         await self._send(EVERYBODY, LiveState, {"vitals": asdict(vitals)})
@@ -143,7 +143,7 @@ class Hub:
 
         def ended(sid: str) -> Any:
             self._seats.pop(sid, None)
-            self._guests.pop(sid, None)
+            self._people.pop(sid, None)
             return passed_on(sid)
 
         namespace.on_disconnect = ended
@@ -203,15 +203,13 @@ class Hub:
             for project_id in {s.project_id for s in self._seats.values() if s.actor.id == user_id}:
                 await self._admit_as_of(session, project_id)
 
-    def _logins(self) -> dict[str, UUID]:
-        return self._guests | {sid: seat.actor.session_id for sid, seat in self._seats.items()}
-
     async def _end(self, logins: Collection[str]) -> None:
         """Logins are over: their connections leave, and their pages go to sign in."""
-        for sid, login in self._logins().items():
-            if str(login) in logins:
+        everywhere = {sid: seat.actor for sid, seat in self._seats.items()} | self._people
+        for sid, actor in everywhere.items():
+            if str(actor.session_id) in logins:
                 await self.leave(sid)
-                if self._guests.pop(sid, None):
+                if self._people.pop(sid, None):
                     with contextlib.suppress(ValueError):  # as in `leave`
                         await self._namespace.leave_room(sid, EVERYBODY)
                 await self._send(sid, LiveState, {"ended": True})
@@ -220,7 +218,8 @@ class Hub:
         """End the seats of logins that ran out, until cancelled: time makes no news."""
         while True:
             await asyncio.sleep(LOGINS_EVERY)
-            logins = set(self._logins().values())
+            logins = {actor.session_id for actor in self._people.values()}
+            logins |= {seat.actor.session_id for seat in self._seats.values()}
             try:
                 async with db.transaction() as session:
                     over = await accounts.over(session, logins) if logins else ()
