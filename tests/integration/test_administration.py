@@ -4,8 +4,10 @@ import asyncio
 
 import httpx
 import pytest
+from sqlalchemy import text
 
 from openlinear import db
+from openlinear.models import User
 from openlinear.services import accounts, administration, execution, tasks
 from openlinear.services.demo import create_demo
 from openlinear.services.errors import Conflict, Forbidden, NotFound, NotSignedIn
@@ -71,11 +73,18 @@ async def test_the_last_administrator_stays_even_when_two_go_at_once(
         with pytest.raises(Conflict, match="last administrator"):
             await change(administrator, administrator, **going)
     await change(administrator, ada, admin=True)
-    ends = await asyncio.gather(
-        change(administrator, administrator, admin=False),
-        change(administrator, ada, disabled=True),
-        return_exceptions=True,
-    )
+    async with db.transaction() as held:
+        for one in (administrator, ada):
+            await held.get_one(User, one.id, with_for_update=True)
+        both = asyncio.gather(
+            change(administrator, administrator, admin=False),
+            change(administrator, ada, disabled=True),
+            return_exceptions=True,
+        )
+        async with asyncio.timeout(10):
+            while await held.scalar(text("SELECT count(*) FROM pg_locks WHERE NOT granted")) != 2:
+                await asyncio.sleep(0.01)
+    ends = await both
     assert sorted(type(one).__name__ for one in ends) == ["AccountView", "Conflict"]
 
 
