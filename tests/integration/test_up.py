@@ -195,9 +195,23 @@ def test_a_taken_port_is_said_in_one_line_with_the_cure(place: Path) -> None:
     assert up.others() == []
 
 
-def test_it_prints_the_link_to_the_first_administrator(shared: Running) -> None:
+def test_it_prints_the_link_to_the_first_administrator_as_the_command_beside_it_does(
+    shared: Running,
+) -> None:
     secret = (shared.home / "secrets" / "jwt_secret").read_text().strip()
     shared.wait_for(f"/administrator#{firstlink.token(secret)}")
+    beside = subprocess.run(
+        [sys.executable, "-m", "openlinear.cli", "administrator"],
+        cwd=CHECKOUT,
+        env=shared.env,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert beside.returncode == 0, beside.stderr
+    assert beside.stdout.strip() in shared.said()
+    assert firstlink.token(secret) in beside.stdout
 
 
 def test_the_board_runs_while_the_engine_does_not_start(place: Path) -> None:
