@@ -1,6 +1,9 @@
 """Accounts as people meet them, in Chromium, on a server where one needs an invitation."""
 
+import asyncio
+import os
 import re
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 
@@ -58,6 +61,20 @@ async def log_in(page: Page, email: str, password: str) -> None:
 async def revealed(page: Page, button: str) -> str:
     await page.get_by_role("button", name=button).click()
     return await page.locator(".revealed").inner_text()
+
+
+async def printed_link(site: Site) -> str:
+    """What `openlinear invite` prints."""
+    env = {
+        **os.environ,
+        "DATABASE_URL": site.database_url,
+        "REGISTRATION": "invitation",
+        "PUBLIC_URL": site.url,
+    }
+    argv = (sys.executable, "-m", "openlinear.cli", "invite")
+    process = await asyncio.create_subprocess_exec(*argv, env=env, stdout=asyncio.subprocess.PIPE)
+    said, _ = await process.communicate()
+    return said.decode().strip()
 
 
 async def test_an_account_from_its_invitation_to_its_end(guarded: tuple[Site, Mailbox], visit: Open) -> None:
@@ -156,3 +173,21 @@ async def test_an_account_from_its_invitation_to_its_end(guarded: tuple[Site, Ma
     own = alma.locator(".row", has_text="alma@example.com")
     await own.get_by_role("button", name="Disable").click()
     await expect(alma.get_by_text("This is the last administrator")).to_be_visible()
+
+
+async def test_a_teams_link_lets_in_who_has_no_account_yet(
+    guarded: tuple[Site, Mailbox], visit: Open
+) -> None:
+    olga = await visit(await printed_link(guarded[0]))
+    await register(olga, "Olga Owner", "olga@example.com")
+    await expect(olga.get_by_role("heading", name="Projects")).to_be_visible()
+    await olga.goto(f"{guarded[0].url}/teams")
+    await olga.get_by_label("Name", exact=True).fill("Core team")
+    await olga.get_by_role("button", name="Create team").click()
+    await olga.get_by_role("button", name="Make a link").click()
+    mia = await visit(await olga.locator("#made-link").inner_text())
+    await mia.wait_for_url(LOGIN)
+    await mia.get_by_role("link", name="Register").click()
+    await register(mia, "Mia Member", "mia@example.com")
+    await mia.get_by_role("button", name="Join the team").click()
+    await expect(mia.get_by_role("heading", name="Core team")).to_be_visible()
