@@ -7,9 +7,8 @@ the caller's own. It is called on every kind of thing that has all the names it 
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import cached_property
-from typing import Any, Literal
+from dataclasses import dataclass, field, is_dataclass, replace
+from typing import Any, Literal, Protocol
 
 from tests.integration.permissions.world import IN_TEAM, ROLES, Kind, Role
 
@@ -61,20 +60,50 @@ MIXED = _rule("nobody: it is not the caller's to combine", (), (), (), refused="
 """One id is the caller's own, another is not. Called by those alone who do not see the other."""
 UNFIT = _rule("nobody: named where it does not belong", (), (), (), refused="422", hidden="422")
 """The same, where what is named is part of what is sent."""
+LOCAL = _rule("anybody: it concerns their page alone", ROLES, ROLES, ROLES)
 STREAM = _rule("whoever is signed in, for what they see (test_streams.py)", (), (), ())
+
+
+class Aimed(Protocol):
+    """What a walk asks of an entry, whatever it calls."""
+
+    @property
+    def rule(self) -> Rule: ...
+    @property
+    def ok(self) -> str:
+        """How the status of a permitted call begins: 2, or how those who may are told of a conflict."""
+
+    @property
+    def shows(self) -> tuple[str, ...]:
+        """Scopes whose texts the answer may hold by design."""
+
+    @property
+    def reads(self) -> bool:
+        """Whether a permitted call shows something of what it is aimed at."""
+
+    @property
+    def writes(self) -> bool: ...
+    @property
+    def quiet(self) -> bool:
+        """Whether a refusal may be shown in other ways than by a status."""
+
+    @property
+    def names(self) -> frozenset[str]: ...
 
 
 @dataclass(frozen=True)
 class Entry:
-    """`call` is `METHOD /path` as the OpenAPI document has it, with a query where that matters. `ok` is how
-    the status of a permitted call begins: 2 unless it is to show that nobody else is told of a conflict.
-    `shows` are scopes whose texts this answer may hold by design."""
+    """`call` is `METHOD /path` as the OpenAPI document has it, with a query where that matters."""
 
     call: str
     rule: Rule
     body: Any = None
     ok: str = "2"
     shows: tuple[str, ...] = ()
+    quiet = False
+
+    def __str__(self) -> str:
+        return f"{self.call} {self.body or ''}".strip()
 
     @property
     def method(self) -> str:
@@ -86,11 +115,44 @@ class Entry:
 
     @property
     def operation(self) -> tuple[str, str]:
-        return self.method, _BRACED.sub("{}", self.url.partition("?")[0])
+        return self.method, normalized(self.url.partition("?")[0])
 
-    @cached_property
+    @property
+    def reads(self) -> bool:
+        return self.method == "GET"
+
+    @property
+    def writes(self) -> bool:
+        return not self.reads and self.ok.startswith("2")
+
+    @property
     def names(self) -> frozenset[str]:
-        return frozenset(_BRACED.findall(f"{self.url} {self.body}"))
+        return frozenset(_BRACED.findall(str(self)))
+
+
+@dataclass(frozen=True)
+class Handler:
+    """An event handler of the pages as `State.handler`, called with these arguments on the page at `at`.
+    `holds` is what the state holds from before, as a page does that somebody has lost sight of.
+    """
+
+    name: str
+    rule: Rule
+    args: Mapping[str, Any] = field(default_factory=dict)
+    at: str = "/"
+    holds: Mapping[str, Any] = field(default_factory=dict)
+    writes: bool = False
+    reads: bool = False
+    ok: str = "2"
+    shows: tuple[str, ...] = ()
+    quiet = True
+
+    def __str__(self) -> str:
+        return f"{self.name} {dict(self.args) or ''} at {self.at}"
+
+    @property
+    def names(self) -> frozenset[str]:
+        return frozenset(_BRACED.findall(f"{self} {self.holds}"))
 
 
 _BRACED = re.compile(r"{(\w+)}")
@@ -102,7 +164,11 @@ def filled(value: Any, ids: Mapping[str, str]) -> Any:
         return _BRACED.sub(lambda found: ids[found[1]], value)
     if isinstance(value, dict):
         return {key: filled(one, ids) for key, one in value.items()}
-    return [filled(one, ids) for one in value] if isinstance(value, list) else value
+    if isinstance(value, list):
+        return [filled(one, ids) for one in value]
+    if is_dataclass(value) and not isinstance(value, type):
+        return replace(value, **filled(vars(value), ids))
+    return value
 
 
 def normalized(path: str) -> str:

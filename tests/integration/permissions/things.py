@@ -47,6 +47,7 @@ async def fill(actor: Actor, project_id: UUID, scope: str, kept: str, home: Path
     async with db.transaction() as session:
         cards = {name: await _card(session, actor, project_id, scope) for name in names}
         ids = {name: card.id for name, card in cards.items()}
+        await tasks.update_task(session, actor, ids["retry_task"], {"status": "done"})
         asking = _run(actor, cards["task_id"], scope, status="waiting")
         failed = _run(actor, cards["idle_task"], scope, **_ended(scope))
         session.add_all([asking, failed])
