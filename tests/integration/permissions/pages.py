@@ -15,6 +15,7 @@ from reflex.utils.format import json_dumps
 from reflex_base.registry import RegisteredEventHandler, RegistrationContext
 
 from openlinear.components.acting import COOKIE
+from openlinear.components.notice import NoticeState
 from openlinear.live import hub
 from openlinear.openlinear import app
 from openlinear.services.errors import ServiceError
@@ -41,13 +42,15 @@ class Pages:
         self.rooms: dict[str, set[str]] = {}
         self.errors: list[Exception] = []
 
-    async def connect(self, token: str, sid: str = "") -> str:
-        """Somebody's browser opens a tab of its own; the connection."""
-        sid = sid or uuid4().hex
+    async def connect(self, token: str, tab: str = "") -> str:
+        """Somebody's browser connects, with a new tab unless it names one; the connection."""
+        sid = uuid4().hex
         headers = [(b"cookie", f"{COOKIE}={token}".encode())] if token else []
         scope = {"headers": headers, "client": ("127.0.0.1", 1)}
         self.rooms[sid] = {sid}
-        await app.event_namespace.on_connect(sid, {"QUERY_STRING": f"token={sid}", "asgi.scope": scope})
+        await app.event_namespace.on_connect(
+            sid, {"QUERY_STRING": f"token={tab or sid}", "asgi.scope": scope}
+        )
         return sid
 
     async def holds(self, sid: str, state: type[rx.State], values: Mapping[str, Any]) -> None:
@@ -71,10 +74,25 @@ class Pages:
             await asyncio.sleep(0)
             await processor.join()
 
-    async def leave(self, sid: str) -> None:
+    async def leave(self, sid: str, *, forgotten: bool = True) -> None:
+        """The connection ends. What its tab held is kept for a while, unless it is to be forgotten."""
         await (app.event_namespace.on_disconnect(sid) or asyncio.sleep(0))
         del self.rooms[sid]
-        app.state_manager.states.pop(sid, None)
+        if forgotten:
+            app.state_manager.states.pop(sid, None)
+
+    async def values(self, tab: str) -> dict[str, str]:
+        """All variables of a tab's states, the server's own included, save what Reflex says of itself and
+        the message about what went wrong last.
+        """
+        root = app.state_manager.states[tab]
+        found = {}
+        for full_name, state in REGISTRY.base_states.items():
+            substate = await root.get_state(state)
+            own = [name for name, field in state.__fields__.items() if field._owner is state]
+            for name in own if state not in (rx.State, NoticeState) else ():
+                found[f"{full_name}.{name}"] = repr(getattr(substate, name))
+        return found
 
     def told(self, sid: str) -> str:
         """All that this connection was sent so far."""
