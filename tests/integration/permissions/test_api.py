@@ -5,6 +5,7 @@ questions to the database, as what does not exist. And nothing is written.
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 import httpx
 import pytest
@@ -12,8 +13,8 @@ import pytest
 from openlinear.api.app import create_api
 from tests.integration.permissions.api_entries import ENTRIES
 from tests.integration.permissions.evidence import evidence
-from tests.integration.permissions.matrix import filled, normalized
-from tests.integration.permissions.walk import Call, Seen, told, walk
+from tests.integration.permissions.matrix import MIXED, UNFIT, filled, normalized
+from tests.integration.permissions.walk import Call, Seen, calls, plain, told, walk
 from tests.integration.permissions.world import World
 
 
@@ -25,21 +26,49 @@ def test_every_operation_has_an_entry_and_every_entry_an_operation() -> None:
     assert listed - there == set(), "these are gone: take their lines out of api_entries.py"
 
 
+ODD: tuple[Any, ...] = (None, [], {}, {"name": "", "title": "", "role": "x", "limits": {"dollars": -1}})
+"""Bodies that few operations take."""
+
+
+async def ask(api: httpx.AsyncClient, world: World, call: Call, url: str, body: Any) -> Seen:
+    person = world.people.get(call.role)
+    headers = {"Authorization": f"Bearer {person.token}"} if person else {}
+    given = {} if body is None else {"json": body}
+    answer = await api.request(call.entry.method, url, headers=headers, **given)
+    api.cookies.clear()
+    return Seen(str(answer.status_code), f"{sorted(answer.headers.items())} {answer.text}")
+
+
 async def test_nobody_does_or_learns_what_is_not_theirs(
     api: httpx.AsyncClient, world: World, database: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     async def perform(call: Call, ids: Mapping[str, str]) -> Seen:
-        entry = call.entry
-        person = world.people.get(call.role)
-        headers = {"Authorization": f"Bearer {person.token}"} if person else {}
-        body = filled(entry.body, ids)
-        answer = await api.request(entry.method, filled(entry.url, ids), json=body, headers=headers)
-        api.cookies.clear()
-        sent = f"{sorted(answer.headers.items())} {answer.text}"
-        return Seen(str(answer.status_code), sent)
+        return await ask(api, world, call, filled(call.entry.url, ids), filled(call.entry.body, ids))
 
     async with evidence(database) as kept:
         made, wrong = await walk(world, kept, ENTRIES, perform)
     with capsys.disabled():
         print(told("operations", len({entry.operation for entry in ENTRIES}), made, world))
+    assert not wrong, "\n".join(["", *wrong])
+
+
+async def test_what_is_wrong_with_a_call_is_told_alike_whether_its_object_exists_or_not(
+    api: httpx.AsyncClient, world: World, database: str
+) -> None:
+    """What is refused for its form is refused before anything is looked for, or after; alike in any case."""
+    wrong: dict[str, None] = {}
+    async with evidence(database) as kept:
+        for call in calls(world, ENTRIES):
+            entry = call.entry
+            if entry.reads or call.role != "stranger" or "{" not in entry.url or entry.rule in (MIXED, UNFIT):
+                continue
+            for body in ODD:
+                answers = [
+                    plain(await ask(api, world, call, filled(entry.url, ids), body), ids)
+                    for ids in (call.ids, call.twin)
+                ]
+                if answers[0] != answers[1] or await kept.written():
+                    wrong[
+                        f"{entry.call} ({call.kind}) with {body}: {answers[0][:300]}, {answers[1][:300]}"
+                    ] = None
     assert not wrong, "\n".join(["", *wrong])

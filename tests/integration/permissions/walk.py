@@ -97,7 +97,7 @@ async def _wrongs(world: World, kept: Evidence, call: Call, perform: Perform) ->
         with asked() as others:
             nothing = await perform(call, call.twin)
         await kept.written()
-        there, not_there = _plain(seen, call.ids), _plain(nothing, call.twin)
+        there, not_there = plain(seen, call.ids), plain(nothing, call.twin)
         if there != not_there:
             same = sum(
                 1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(there, not_there, strict=False))
@@ -108,7 +108,7 @@ async def _wrongs(world: World, kept: Evidence, call: Call, perform: Perform) ->
             yield f"asks the database {len(questions)} times, and {len(others)} for what does not exist"
 
 
-def _plain(seen: Seen, ids: Mapping[str, str]) -> str:
+def plain(seen: Seen, ids: Mapping[str, str]) -> str:
     """What came back, with the ids it was asked with taken out."""
     text = f"{seen.status} {seen.text}"
     for name, ident in ids.items():
