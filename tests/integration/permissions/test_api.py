@@ -9,8 +9,9 @@ from typing import Any
 
 import httpx
 import pytest
+from fastapi.routing import iter_route_contexts
 
-from openlinear.api.app import create_api
+from openlinear.api.app import REST, create_api
 from tests.integration.permissions.api_entries import ENTRIES
 from tests.integration.permissions.evidence import evidence
 from tests.integration.permissions.matrix import MIXED, UNFIT, filled, normalized
@@ -24,6 +25,12 @@ def test_every_operation_has_an_entry_and_every_entry_an_operation() -> None:
     listed = {entry.operation for entry in ENTRIES}
     assert there - listed == set(), "give these a line in api_entries.py"
     assert listed - there == set(), "these are gone: take their lines out of api_entries.py"
+
+
+def test_no_route_hides_from_the_document() -> None:
+    api = create_api()
+    paths = {str(route.path) for route in iter_route_contexts(api.routes)}
+    assert paths - api.openapi()["paths"].keys() == {"/api/openapi.json", "/metrics", REST}
 
 
 ODD: tuple[Any, ...] = (None, [], {}, {"name": "", "title": "", "role": "x", "limits": {"dollars": -1}})

@@ -1,9 +1,10 @@
-"""Every event handler of the pages, called by everybody on everything, as tests/…/test_api.py does it."""
+"""Every event handler of the pages, called by everybody on everything, as test_api.py does it."""
 
 from collections.abc import Mapping
 
 import pytest
 
+from openlinear.openlinear import app
 from tests.integration.permissions.evidence import evidence
 from tests.integration.permissions.matrix import filled
 from tests.integration.permissions.page_entries import ENTRIES
@@ -17,6 +18,11 @@ def test_every_handler_has_an_entry_and_every_entry_a_handler() -> None:
     listed = {entry.name for entry in ENTRIES}
     assert there - listed == set(), "give these a line in page_entries.py"
     assert listed - there == set(), "these are gone: take their lines out of page_entries.py"
+
+
+def test_reflex_serves_nothing_else() -> None:
+    """No upload, above all: it would name a tab and a handler in its headers."""
+    assert {route.path for route in app._api.routes} == {"/ping", "/_health", "/_event"}
 
 
 async def test_nobody_does_or_learns_what_is_not_theirs(
