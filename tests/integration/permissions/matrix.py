@@ -172,5 +172,5 @@ def filled(value: Any, ids: Mapping[str, str]) -> Any:
 
 
 def normalized(path: str) -> str:
-    """`/api/tasks/{}` of `/api/tasks/{task_id}`."""
-    return _BRACED.sub("{}", path)
+    """`/api/tasks/{}` of `/api/tasks/{task_id}`, and of `/api/tasks/{task_id:uuid}`."""
+    return re.sub(r"{[^}]*}", "{}", path)
