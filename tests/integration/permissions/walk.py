@@ -11,6 +11,10 @@ from tests.integration.permissions.matrix import MIXED, STREAM, UNFIT, Aimed, Ou
 from tests.integration.permissions.world import ROLES, Kind, Role, World
 
 
+EVERYBODYS: Mapping[str, str] = {"my_agent": "opencode"}
+"""Names that stand for the same whoever calls."""
+
+
 @dataclass(frozen=True)
 class Call:
     """An entry, aimed at something by somebody. `twin` has the same names, for what does not exist."""
@@ -49,7 +53,7 @@ def calls(world: World, entries: Sequence[Aimed]) -> Iterator[Call]:
             things = {name: world.things[kind][name] for name in aimed}
             twin = {name: _other(ident) for name, ident in things.items()}
             for role in ROLES:
-                own = world.people[role].own if role in world.people else {}
+                own = {**EVERYBODYS, **(world.people[role].own if role in world.people else {})}
                 if entry.names - aimed <= own.keys() and _concerns(entry, role, kind):
                     yield Call(entry, role, kind, {**own, **things}, {**own, **twin})
 
