@@ -10,7 +10,6 @@ from tests.integration.permissions.evidence import Evidence, asked
 from tests.integration.permissions.matrix import MIXED, STREAM, UNFIT, Aimed, Outcome, sees
 from tests.integration.permissions.world import ROLES, Kind, Role, World
 
-
 EVERYBODYS: Mapping[str, str] = {"my_agent": "opencode"}
 """Names that stand for the same whoever calls."""
 
