@@ -93,13 +93,16 @@ class Aimed(Protocol):
 
 @dataclass(frozen=True)
 class Entry:
-    """`call` is `METHOD /path` as the OpenAPI document has it, with a query where that matters."""
+    """`call` is `METHOD /path` as the OpenAPI document has it, with a query where that matters. `changes` is
+    False for what is sent to be answered only, and not to be kept.
+    """
 
     call: str
     rule: Rule
     body: Any = None
     ok: str = "2"
     shows: tuple[str, ...] = ()
+    changes: bool = True
     quiet = False
 
     def __str__(self) -> str:
@@ -123,7 +126,7 @@ class Entry:
 
     @property
     def writes(self) -> bool:
-        return not self.reads and self.ok.startswith("2")
+        return self.changes and not self.reads and self.ok.startswith("2")
 
     @property
     def names(self) -> frozenset[str]:
