@@ -10,6 +10,7 @@ from starlette.types import ASGIApp
 
 from openlinear.api.app import create_api
 from openlinear.api.app import lifespan as api_lifespan
+from openlinear.components.acting import OneLogin
 from openlinear.components.notice import NoticeState
 from openlinear.components.shell import ShellState
 from openlinear.live import live
@@ -82,6 +83,7 @@ app = Site(
     head_components=[rx.el.link(rel="icon", href="/favicon.svg", type="image/svg+xml")],
 )
 
+app.add_middleware(OneLogin())
 app.register_lifespan_task(api_lifespan)
 app.register_lifespan_task(live)
 app.add_page(home_page, route="/", title="OpenLinear", on_load=ProjectsState.to_last)

@@ -176,8 +176,14 @@ class Batches:
             await stir(session, watched)
         return True
 
-    async def batch(self, session: AsyncSession, batch_id: UUID) -> BatchView | None:
-        found = await session.get(Batch, batch_id, populate_existing=True)
+    async def batch(
+        self, session: AsyncSession, batch_id: UUID, *, among: Collection[UUID] | None = None
+    ) -> BatchView | None:
+        """None where there is none; or none of these projects, of which no more is read then."""
+        query = select(Batch).where(col(Batch.id) == batch_id)
+        if among is not None:
+            query = query.where(col(Batch.project_id).in_(among))
+        found = await session.scalar(query.execution_options(populate_existing=True))
         return (await _views(session, [found]))[0] if found else None
 
     async def batches(

@@ -1,11 +1,14 @@
 """In whose name a page's handler acts. The cookie is that of the connection; it is checked every time."""
 
+import hashlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from http.cookies import CookieError, SimpleCookie
 from uuid import UUID
 
 import reflex as rx
+from reflex.event import Event
+from reflex.middleware import Middleware
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from openlinear import db
@@ -64,6 +67,33 @@ class Personal(rx.State, mixin=True):  # type: ignore[call-arg]
         if len(parts) < 2 or parts[0] != "p":
             return "", ""
         return parts[1], parts[3] if parts[2:3] == [kind] and parts[3:] else ""
+
+
+class Tab(rx.State):
+    """What a browser's tab holds, whichever states that is in, belongs to one login."""
+
+    _login: str = ""
+    """A digest of the token that it came with."""
+
+
+class OneLogin(Middleware):
+    """Empties a tab that comes back with another login, or none, before anything of it is sent.
+
+    A tab's name outlives a connection: somebody else may have signed in to the same browser meanwhile, and
+    Reflex sends a tab that connects all that it held.
+    """
+
+    async def preprocess(self, app: rx.App, state: rx.State, event: Event) -> None:
+        try:
+            token = token_of(state)
+        except NotSignedIn:
+            token = ""
+        login = hashlib.sha256(token.encode(errors="replace")).hexdigest()
+        tab = await state.get_state(Tab)
+        if tab._login != login:
+            if tab._login:
+                state._get_root_state().reset()
+            tab._login = login
 
 
 def an_id(text: str) -> UUID:

@@ -1,6 +1,6 @@
 """Batches: many tasks executed together, to one pull request. The engine does the work."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -85,13 +85,8 @@ async def create(session: AsyncSession, actor: Actor, wanted: BatchInput) -> Bat
 
 
 async def batch(session: AsyncSession, actor: Actor, batch_id: UUID) -> BatchView:
-    """NotFound for who may not see its project."""
-    found = await _found(session, batch_id)
-    try:
-        await require_project(session, actor, found.project_id)
-    except NotFound:
-        raise NotFound(_NONE) from None
-    return found
+    """NotFound for who may not see its project, after the same questions as where there is none."""
+    return await _found(session, batch_id, among=await _visible(session, actor))
 
 
 async def list_batches(
@@ -107,7 +102,7 @@ async def list_batches(
     if project_id is not None:
         projects = [(await require_project(session, actor, project_id)).id]
     else:
-        projects = list(await session.scalars(select(col(Project.id)).where(visible_projects(actor))))
+        projects = await _visible(session, actor)
     before = _position(cursor) if cursor is not None else None
     found = await batches_client().batches(
         session, projects, limit=paging.limited(limit) + 1, before=before, still_open=still_open
@@ -163,13 +158,17 @@ async def retry(session: AsyncSession, actor: Actor, batch_id: UUID) -> BatchVie
 
 # -- how ----------------------------------------------------------------------------------------------
 
-_NONE = "There is no such batch."
+
+async def _visible(session: AsyncSession, actor: Actor) -> list[UUID]:
+    return list(await session.scalars(select(col(Project.id)).where(visible_projects(actor))))
 
 
-async def _found(session: AsyncSession, batch_id: UUID) -> BatchView:
-    found = await batches_client().batch(session, batch_id)
+async def _found(
+    session: AsyncSession, batch_id: UUID, *, among: Collection[UUID] | None = None
+) -> BatchView:
+    found = await batches_client().batch(session, batch_id, among=among)
     if found is None:
-        raise NotFound(_NONE)
+        raise NotFound("There is no such batch.")
     return found
 
 
