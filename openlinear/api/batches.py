@@ -8,6 +8,7 @@ from fastapi import APIRouter, Query
 from pydantic import Field
 
 from engine.batches.client import BatchView
+from openlinear.api.once import Once
 from openlinear.api.projects import Limit
 from openlinear.api.runs import Accepted
 from openlinear.api.security import Me, Session
@@ -89,9 +90,13 @@ class Started(Shape):
 
 
 @router.post("", status_code=202)
-async def create(body: NewBatch, session: Session, actor: Me) -> Started:
+async def create(body: NewBatch, session: Session, actor: Me, once: Once) -> Started:
     wanted = batches.BatchInput(**{**body.model_dump(), "task_ids": tuple(body.task_ids)})
-    return Started(id=(await batches.create(session, actor, wanted)).id)
+
+    async def work() -> Started:
+        return Started(id=(await batches.create(session, actor, wanted)).id)
+
+    return await once.answer(session, actor, Started, work)
 
 
 @router.get("")
@@ -134,6 +139,10 @@ async def cancel_task(batch_id: UUID, task_id: UUID, session: Session, actor: Me
 
 
 @router.post("/{batch_id}/retry", status_code=202)
-async def retry(batch_id: UUID, session: Session, actor: Me) -> Started:
+async def retry(batch_id: UUID, session: Session, actor: Me, once: Once) -> Started:
     """A new batch of what this one left out."""
-    return Started(id=(await batches.retry(session, actor, batch_id)).id)
+
+    async def work() -> Started:
+        return Started(id=(await batches.retry(session, actor, batch_id)).id)
+
+    return await once.answer(session, actor, Started, work)

@@ -6,6 +6,7 @@ from uuid import UUID
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import PlainTextResponse
 
+from openlinear.api.once import Once
 from openlinear.api.projects import Limit
 from openlinear.api.security import Me, Session
 from openlinear.api.shapes import Ask, Diff, Items, LimitsChange, LogEntry, Shape
@@ -39,9 +40,15 @@ class Answer(Shape):
 
 
 @router.post("/execute", status_code=202)
-async def execute(task_id: UUID, session: Session, actor: Me, body: Execute | None = None) -> Started:
+async def execute(
+    task_id: UUID, session: Session, actor: Me, once: Once, body: Execute | None = None
+) -> Started:
     limits = body.limits.patch() if body else None
-    return Started(run_id=await execution.execute(session, actor, task_id, limits))
+
+    async def work() -> Started:
+        return Started(run_id=await execution.execute(session, actor, task_id, limits))
+
+    return await once.answer(session, actor, Started, work)
 
 
 @router.post("/cancel", status_code=202)

@@ -7,6 +7,7 @@ from uuid import UUID
 from fastapi import APIRouter, Query
 from pydantic import Field, FiniteFloat
 
+from openlinear.api.once import Once
 from openlinear.api.projects import Limit
 from openlinear.api.security import Me, Session
 from openlinear.api.shapes import Items, LimitsChange, Shape, Task
@@ -67,8 +68,13 @@ async def index(
 
 
 @router.post("", status_code=201)
-async def create(body: NewTask, session: Session, actor: Me) -> Task:
-    return Task.of(await tasks.create_task(session, actor, tasks.TaskInput(**body.model_dump())))
+async def create(body: NewTask, session: Session, actor: Me, once: Once) -> Task:
+    wanted = tasks.TaskInput(**body.model_dump())
+
+    async def work() -> Task:
+        return Task.of(await tasks.create_task(session, actor, wanted))
+
+    return await once.answer(session, actor, Task, work)
 
 
 @router.get("/{task_id}")

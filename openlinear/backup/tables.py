@@ -16,7 +16,7 @@ from openlinear.backup.manifest import Table
 Connection = psycopg.AsyncConnection[Any]
 
 _OF_THE_MACHINE = ("workers", "web_processes", "containers", "leases", "findings", "storage_reports")
-_OF_THE_MOMENT = ("auth_sessions", "attempts", "team_invitations", "metric_totals")
+_OF_THE_MOMENT = ("auth_sessions", "attempts", "team_invitations", "metric_totals", "idempotency_keys")
 LEFT_OUT = ("alembic_version", *_OF_THE_MACHINE, *_OF_THE_MOMENT)
 """What does not move: processes, sandboxes and what was found out about a disk; who is logged in (a login
 that was ended since must not come back) or was invited (nor an invitation), tries, and what was counted."""

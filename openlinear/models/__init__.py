@@ -2,16 +2,19 @@
 
 from openlinear.models.account import Attempt, AuthSession, User
 from openlinear.models.change import Change
+from openlinear.models.inbox import Answered, InboxItem
 from openlinear.models.preferences import Preferences, Provider
 from openlinear.models.project import Project
 from openlinear.models.task import Label, Task, TaskDependency, TaskLabel
 from openlinear.models.team import AuditEntry, Invitation, Member, Team
 
 __all__ = [
+    "Answered",
     "Attempt",
     "AuditEntry",
     "AuthSession",
     "Change",
+    "InboxItem",
     "Invitation",
     "Label",
     "Member",
