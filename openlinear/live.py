@@ -23,11 +23,11 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from openlinear import db, metrics
 from openlinear.components.cards import progress_of
 from openlinear.engine_client import engine_client
-from openlinear.livecards import batches_of, cards_of
+from openlinear.livecards import batches_of, cards_of, entry_of
 from openlinear.newsreader import NewsReader, news_reader
-from openlinear.services import access, accounts
+from openlinear.services import access, accounts, inbox
 from openlinear.services.feed import News
-from openlinear.services.views import Actor, LogEntry
+from openlinear.services.views import Actor
 from openlinear.vitals import Vitals, monitor
 
 log = logging.getLogger(__name__)
@@ -44,8 +44,6 @@ LOGINS_EVERY = 30.0
 """How often the logins of open pages are checked, in seconds."""
 AGAIN = 1.0
 """Seconds until live updates begin anew after an error."""
-SHOWN = 20_000
-"""Characters of a tool's input or output that a page shows."""
 RING = 64
 """Log lines reuse this many keys; a browser that missed some asks for them."""
 EVERYBODY = "everybody"
@@ -92,6 +90,8 @@ class Hub:
     def __init__(self) -> None:
         self._app: rx.App | None = None
         self._seats: dict[str, Seat] = {}
+        self._people: dict[str, Actor] = {}
+        """Whose each connection is, wherever they look."""
         self._pending: dict[UUID, Pending] = {}
 
     # -- joining --------------------------------------------------------------------------------
@@ -118,10 +118,11 @@ class Hub:
         """A move was refused: the page forgets that it showed the card as moved."""
         await self._send(sid, LiveState, {f"o:{task_id}": None})
 
-    async def welcome(self, sid: str) -> None:
-        """A connection of somebody who is signed in: it is told how the engine is."""
+    async def welcome(self, sid: str, actor: Actor) -> None:
+        """A connection of somebody who is signed in: it is told how the engine is, and of their inbox."""
         with contextlib.suppress(KeyError, ValueError):  # the connection ended meanwhile
             await self._namespace.enter_room(sid, EVERYBODY)
+            self._people[sid] = actor
 
     async def tell(self, vitals: Vitals) -> None:
         await self._send(EVERYBODY, LiveState, {"vitals": asdict(vitals)})
@@ -140,6 +141,7 @@ class Hub:
 
         def ended(sid: str) -> Any:
             self._seats.pop(sid, None)
+            self._people.pop(sid, None)
             return passed_on(sid)
 
         namespace.on_disconnect = ended
@@ -167,6 +169,8 @@ class Hub:
             await self._end(str(item.data.get("sessionId", "")))
         if item.kind == "team:left":
             await self._look_again(item.user_id)
+        if item.kind in ("inbox:updated", "team:left"):
+            await self._count_again(item)
         if item.project_id is None or (item.task_id is None and not item.kind.startswith("batch:")):
             return
         await self._admit(item.project_id, item.viewers)
@@ -199,18 +203,30 @@ class Hub:
             for project_id in {s.project_id for s in self._seats.values() if s.actor.id == user_id}:
                 await self._admit_as_of(session, project_id)
 
+    async def _count_again(self, item: News) -> None:
+        """Something came into somebody's inbox, was read, or is none of theirs now."""
+        theirs = {sid: actor for sid, actor in self._people.items() if actor.id == item.user_id}
+        if theirs:
+            async with db.transaction() as session:
+                unread = await inbox.unread(session, next(iter(theirs.values())))
+            for sid in theirs:
+                await self._send(sid, LiveState, {"inbox": {"n": item.id, "unread": unread}})
+
     async def _end(self, session_id: str) -> None:
         """A login is over: its connections leave, and their pages go to sign in."""
-        for sid, seat in list(self._seats.items()):
-            if str(seat.actor.session_id) == session_id:
+        everywhere = {sid: seat.actor for sid, seat in self._seats.items()} | self._people
+        for sid, actor in everywhere.items():
+            if str(actor.session_id) == session_id:
                 await self.leave(sid)
+                self._people.pop(sid, None)
                 await self._send(sid, LiveState, {"ended": True})
 
     async def watch_logins(self) -> None:
         """End the seats of logins that ran out, until cancelled: time makes no news."""
         while True:
             await asyncio.sleep(LOGINS_EVERY)
-            logins = {seat.actor.session_id for seat in self._seats.values()}
+            logins = {actor.session_id for actor in self._people.values()}
+            logins |= {seat.actor.session_id for seat in self._seats.values()}
             try:
                 async with db.transaction() as session:
                     over = await accounts.over(session, logins) if logins else ()
@@ -311,30 +327,6 @@ async def live(app: rx.App) -> AsyncIterator[None]:
         for task in at_work:
             task.cancel()
         await asyncio.gather(*at_work, return_exceptions=True)
-
-
-def entry_of(run_id: UUID, entry: LogEntry | Any) -> dict[str, Any]:
-    """A log line as the browser keeps it. `time` is in milliseconds."""
-    return {
-        "run": str(run_id),
-        "seq": entry.seq,
-        "time": int(entry.time.timestamp() * 1000),
-        "level": entry.level,
-        "kind": entry.kind,
-        "part": entry.part,
-        "state": entry.state,
-        "message": entry.message,
-        "details": _shown(entry.details),
-    }
-
-
-def _shown(value: Any) -> Any:
-    """Details as far as a page shows them: a tool's output can be megabytes. The API has all of it."""
-    if isinstance(value, str) and len(value) > SHOWN:
-        return value[:SHOWN] + f"\n… {len(value) - SHOWN} more characters"
-    if isinstance(value, dict):
-        return {key: _shown(item) for key, item in value.items()}
-    return value
 
 
 def _room(ident: UUID) -> str:

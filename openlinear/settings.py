@@ -42,6 +42,10 @@ class Settings(EngineSettings):
     registrations_per_address: int = Field(100, ge=1)
     """How often in a quarter of an hour, over all web processes."""
 
+    requests_per_minute: int = Field(3000, ge=1)
+    """Under `/api`, of one login, by one web process."""
+    requests_per_minute_per_address: int = Field(12_000, ge=1)
+
     github_client_id: str = ""
     github_client_secret: SecretStr = SecretStr("")
     github_redirect_uri: str = ""

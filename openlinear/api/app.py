@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from openlinear import db, engine_client
 from openlinear import metrics as counted
 from openlinear.api import (
+    agents,
     auth,
     batches,
     events,
@@ -28,6 +29,7 @@ from openlinear.api import (
     teams,
 )
 from openlinear.api.limits import BodyLimit
+from openlinear.api.rates import RateLimit
 from openlinear.housekeeping import keep_house
 from openlinear.newsreader import news_reader
 from openlinear.resources import installed
@@ -76,6 +78,7 @@ def create_api() -> FastAPI:
         storage,
         preferences,
         inbox,
+        agents,
         events,
         health,
         metrics,
@@ -83,6 +86,7 @@ def create_api() -> FastAPI:
         app.include_router(module.router)
     app.add_api_route(REST, _nothing, methods=METHODS, include_in_schema=False)
     app.add_middleware(BodyLimit)
+    app.add_middleware(RateLimit)
     origin = get_settings().cors_origin
     if origin:
         # Without credentials: such a page sends a Bearer token, and never this site's cookie.
@@ -90,8 +94,8 @@ def create_api() -> FastAPI:
             CORSMiddleware,
             allow_origins=[origin],
             allow_methods=METHODS,
-            allow_headers=["Authorization", "Content-Type", "Last-Event-ID"],
-            expose_headers=["Retry-After"],
+            allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "Last-Event-ID"],
+            expose_headers=["RateLimit", "RateLimit-Policy", "Retry-After"],
         )
     app.add_middleware(counted.Meter)
     return app

@@ -38,9 +38,7 @@ class Reading(Shape):
 
 
 @router.get("")
-async def index(
-    session: Session, actor: Me, limit: Limit = paging.LIMIT, cursor: str | None = None
-) -> Inbox:
+async def index(session: Session, actor: Me, limit: Limit = paging.LIMIT, cursor: str | None = None) -> Inbox:
     """The latest first. `unread` counts all of them, on any page."""
     page = await inbox.items(session, actor, limit=limit, cursor=cursor)
     return Inbox(

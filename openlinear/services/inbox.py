@@ -88,7 +88,7 @@ async def read_all(session: AsyncSession, actor: Actor) -> None:
         await inbox_entries.tell(session, actor.id)
 
 
-def _seen(actor: Actor, query: Select[Any]) -> Select[Any]:
+def _seen(actor: Actor, query: Select[*tuple[Any, ...]]) -> Select[*tuple[Any, ...]]:
     return (
         query.select_from(InboxItem)
         .join(Project, col(Project.id) == col(InboxItem.project_id))

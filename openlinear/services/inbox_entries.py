@@ -24,7 +24,9 @@ OF_A_BATCH = ("waiting", "completed", "failed")
 
 
 async def run_ended(session: AsyncSession, run: RunView) -> bool:
-    """Whether that changed its person's inbox. A batch tells of its tasks' ends itself, and who cancels knows."""
+    """Whether that changed its person's inbox. A batch tells of its tasks' ends itself, and
+    who cancels knows.
+    """
     if run.batch_id is None and run.status in ("done", "failed"):
         await _put(session, run, run.status, _came_to(run), task_id=run.task_id, run_id=run.id)
         return True
@@ -57,7 +59,7 @@ async def tell(session: AsyncSession, user_id: UUID) -> None:
 
 
 async def _put(
-    session: AsyncSession, of: RunView | BatchView, status: str, message: str, **named: UUID | str | None
+    session: AsyncSession, of: RunView | BatchView, status: str, message: str, **named: Any
 ) -> None:
     """The one row of this run or batch says so, unread."""
     fresh: dict[str, Any] = {"status": status, "message": message[:SAID], "at": now(), "read_at": None}
