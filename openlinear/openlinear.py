@@ -59,8 +59,8 @@ def beside(pages: ASGIApp) -> ASGIApp:
 
 class Site(rx.App):
     """Without the CORS that Reflex puts around everything: it would answer for the API, whose own says
-    who may call it from elsewhere, and that without the cookie. Pages and websocket are same-origin. Around all of it are the headers
-    of `SecurityHeaders`.
+    who may call it from elsewhere, and that without the cookie. Pages and websocket are same-origin.
+    Around all of it are the headers of `SecurityHeaders`.
     """
 
     def __call__(self) -> ASGIApp:

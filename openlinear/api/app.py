@@ -16,6 +16,7 @@ from openlinear.api import (
     agents,
     auth,
     batches,
+    document,
     events,
     health,
     inbox,
@@ -84,6 +85,7 @@ def create_api() -> FastAPI:
         metrics,
     ):
         app.include_router(module.router)
+    document.install(app)
     app.add_api_route(REST, _nothing, methods=METHODS, include_in_schema=False)
     app.add_middleware(BodyLimit)
     app.add_middleware(RateLimit)

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Query
-from pydantic import Field
+from pydantic import Field, StrictBool
 
 from engine.batches.client import BatchView
 from openlinear.api.once import Once
@@ -23,10 +23,10 @@ class NewBatch(Shape):
 
     task_ids: list[UUID] = Field(max_length=1000)
     mode: str = Field(description="`parallel` or `queue`.")
-    auto_approve: bool | None = None
-    stop_on_failure: bool | None = None
+    auto_approve: StrictBool | None = None
+    stop_on_failure: StrictBool | None = None
     conflict_behavior: str | None = Field(None, description="`skip`, `fail` or `resolve`.")
-    build_on_previous: bool | None = None
+    build_on_previous: StrictBool | None = None
 
 
 class BatchTask(Shape):

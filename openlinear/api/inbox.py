@@ -53,6 +53,6 @@ async def read_all(session: Session, actor: Me) -> None:
     await inbox.read_all(session, actor)
 
 
-@router.patch("/{item_id}")
+@router.patch("/{item_id:uuid}")
 async def update(item_id: UUID, body: Reading, session: Session, actor: Me) -> InboxEntry:
     return InboxEntry.model_validate(await inbox.set_read(session, actor, item_id, body.read))

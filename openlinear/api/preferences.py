@@ -4,7 +4,7 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Query
-from pydantic import Field, SecretStr, StrictInt
+from pydantic import Field, SecretStr, StrictBool, StrictInt
 
 from openlinear.api.projects import Limit
 from openlinear.api.security import Me, Session
@@ -29,10 +29,10 @@ class LabelChange(Shape):
 class SettingsChange(Shape):
     parallel_limit: StrictInt | None = None
     max_batch_size: StrictInt | None = None
-    auto_approve: bool | None = None
-    stop_on_failure: bool | None = None
+    auto_approve: StrictBool | None = None
+    stop_on_failure: StrictBool | None = None
     conflict_behavior: str | None = None
-    build_on_previous: bool | None = None
+    build_on_previous: StrictBool | None = None
     limits: LimitsChange | None = None
 
 

@@ -5,6 +5,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import PlainTextResponse
+from pydantic import StrictBool
 
 from openlinear.api.once import Once
 from openlinear.api.projects import Limit
@@ -36,7 +37,7 @@ class Answer(Shape):
     reply: str | None = None
     message: str | None = None
     answers: list[list[str]] | None = None
-    reject: bool | None = None
+    reject: StrictBool | None = None
 
 
 @router.post("/execute", status_code=202)

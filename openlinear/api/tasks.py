@@ -5,7 +5,7 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Query
-from pydantic import Field, FiniteFloat
+from pydantic import Field, FiniteFloat, StrictBool
 
 from openlinear.api.once import Once
 from openlinear.api.projects import Limit
@@ -41,7 +41,7 @@ class TaskChange(Shape):
     model: str | None = None
     status: str | None = None
     order: FiniteFloat | None = None
-    archived: bool | None = None
+    archived: StrictBool | None = None
     limits: LimitsChange | None = None
     waits_for: list[UUID] | None = Field(None, max_length=50)
 
