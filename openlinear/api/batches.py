@@ -8,6 +8,7 @@ from fastapi import APIRouter, Query
 from pydantic import Field, StrictBool
 
 from engine.batches.client import BatchView
+from openlinear.api.fields import Behavior, Mode
 from openlinear.api.once import Once
 from openlinear.api.projects import Limit
 from openlinear.api.runs import Accepted
@@ -22,10 +23,10 @@ class NewBatch(Shape):
     """What is left out is as the caller's settings say."""
 
     task_ids: list[UUID] = Field(max_length=1000)
-    mode: str = Field(description="`parallel` or `queue`.")
+    mode: Mode
     auto_approve: StrictBool | None = None
     stop_on_failure: StrictBool | None = None
-    conflict_behavior: str | None = Field(None, description="`skip`, `fail` or `resolve`.")
+    conflict_behavior: Behavior | None = None
     build_on_previous: StrictBool | None = None
 
 

@@ -14,7 +14,7 @@ from starlette.routing import Route
 from openlinear.headers import SecurityHeaders, script_hashes
 
 SCRIPT = "window.known = 1;"
-PAGE = f"<html><script>{SCRIPT}</script><script src='/a.js'></script><script type=\"module\">run()</script></html>"
+PAGE = f"<script>{SCRIPT}</script><script src='/a.js'></script><script type=\"module\">run()</script>"
 
 
 def site(pages: Path, public_url: str) -> httpx.AsyncClient:
