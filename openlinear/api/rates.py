@@ -6,6 +6,7 @@ own that holds across processes: `services/throttle.py`.
 """
 
 import hashlib
+import ipaddress
 import math
 import time
 from collections import OrderedDict
@@ -100,10 +101,19 @@ class RateLimit:
         """By the address first: who is refused there does not use up the login's."""
         at = time.monotonic()
         client = scope.get("client")
-        yield (by_address := self._addresses.take(client[0] if client else "", at))
+        yield (by_address := self._addresses.take(_network(client[0] if client else ""), at))
         token = _token(Request(scope))
         if token and not by_address.wait:
             yield self._logins.take(hashlib.sha256(token.encode()).hexdigest(), at)
+
+
+def _network(host: str) -> str:
+    """What one caller can choose addresses from: with IPv6, a network of 64 bits is one household's."""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return host
+    return host if address.version == 4 else str(ipaddress.ip_network((address, 64), strict=False))
 
 
 def _token(request: Request) -> str:

@@ -100,6 +100,14 @@ async def test_an_address_is_refused_whatever_tokens_it_makes_up(clock: Clock, a
         )
 
 
+async def test_a_network_of_ipv6_is_one_caller(clock: Clock) -> None:
+    async with clients() as client:
+        for number in range(10):
+            await client(f"2001:db8:1:1::{number}").get("/api/tasks")
+        assert (await client("2001:db8:1:1:ffff::1").get("/api/tasks")).status_code == 429
+        assert (await client("2001:db8:1:2::1").get("/api/tasks")).status_code == 401
+
+
 async def test_a_page_elsewhere_can_read_the_refusal(clock: Clock) -> None:
     there = {"Origin": get_settings().cors_origin}
     async with clients() as client:
