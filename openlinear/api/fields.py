@@ -1,8 +1,9 @@
 """What the OpenAPI document says of fields beyond their types. The services check them, in sentences."""
 
+from datetime import date
 from typing import Annotated, Any
 
-from pydantic import WithJsonSchema
+from pydantic import BeforeValidator, WithJsonSchema
 
 from openlinear.services.access import ROLES
 from openlinear.services.batches import MODES
@@ -20,6 +21,14 @@ def _line(limit: int) -> WithJsonSchema:
     return WithJsonSchema({"type": "string", "minLength": 1, "maxLength": limit, "pattern": r"^[^\x00]*\S"})
 
 
+def _written(value: Any) -> Any:
+    """Numbers would be taken for seconds since 1970."""
+    if not isinstance(value, str):
+        raise ValueError("must be written as YYYY-MM-DD")
+    return value
+
+
+Day = Annotated[date, BeforeValidator(_written)]
 Name = Annotated[str, _line(100)]
 LabelName = Annotated[str, _line(NAME_LIMIT)]
 Title = Annotated[str, _line(TITLE_LIMIT)]

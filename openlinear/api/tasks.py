@@ -1,13 +1,12 @@
 """Tasks over HTTP."""
 
-from datetime import date
 from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Query
 from pydantic import Field, FiniteFloat, Strict, StrictBool
 
-from openlinear.api.fields import Agent, Description, Priority, Status, Title
+from openlinear.api.fields import Agent, Day, Description, Priority, Status, Title
 from openlinear.api.once import Once
 from openlinear.api.projects import Limit
 from openlinear.api.security import Me, Session
@@ -23,7 +22,7 @@ class NewTask(Shape):
     description: Description = ""
     priority: Priority | None = None
     labels: list[str] = Field(default=[], description="Ids or names of labels that exist.")
-    due_date: date | None = None
+    due_date: Day | None = None
     agent: Agent = "opencode"
     model: str = Field("", description="`providerId/modelId`; empty for the default.")
     limits: LimitsChange = Field(LimitsChange(), description="What each of its runs may cost.")
@@ -37,7 +36,7 @@ class TaskChange(Shape):
     description: Description | None = None
     priority: Priority | None = None
     labels: list[str] | None = None
-    due_date: date | None = None
+    due_date: Day | None = None
     agent: Agent | None = None
     model: str | None = None
     status: Status | None = None

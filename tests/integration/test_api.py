@@ -149,6 +149,7 @@ async def test_refused_fields_are_named_and_what_was_sent_is_not_repeated(api: A
         ("title", {"title": "nul\0"}),
         ("priority", {"title": "x", "priority": "highest"}),
         ("dueDate", {"title": "x", "dueDate": "soon"}),
+        ("dueDate", {"title": "x", "dueDate": 0}),
         ("projectId", {"title": "x", "projectId": "no-id"}),
     ):
         task = {"projectId": str(uuid4()), **given}
