@@ -1,7 +1,7 @@
 """What every answer says to a browser about itself: what a page may load, and who may show it.
 
 The pages are compiled, so their inline scripts are known: each is named by its hash, and no other runs.
-Styles may be inline, since React sets them so.
+Styles may be inline, since React sets them so, and small fonts are written into the style sheets.
 """
 
 import base64
@@ -67,7 +67,7 @@ def policy(public_url: str, hashes: Iterable[str]) -> str:
             "default-src 'none'",
             " ".join(("script-src 'self'", *(f"'{one}'" for one in hashes))),
             "style-src 'self' 'unsafe-inline'",
-            "font-src 'self'",
+            "font-src 'self' data:",
             "img-src 'self' data:",
             f"connect-src 'self' {socket}",
             "manifest-src 'self'",
