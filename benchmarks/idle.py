@@ -153,6 +153,8 @@ class IdleProduct:
     async def provider_keys(self, user_id: UUID) -> Sequence[ProviderKey]:
         return []
 
+    async def waits(self, session: Any, run_id: UUID) -> None: ...
+
     async def ended(self, session: Any, run_id: UUID) -> None: ...
 
 

@@ -344,5 +344,8 @@ class Product(Protocol):
     async def kept(self, session: Any, run_id: UUID) -> None:
         """Work of this ended run is kept now, or no longer."""
 
+    async def waits(self, session: Any, run_id: UUID) -> None:
+        """An agent asked something of its person, or what it asked is settled."""
+
     async def ended(self, session: Any, run_id: UUID) -> None:
         """A run ended."""

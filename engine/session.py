@@ -183,12 +183,15 @@ class _Turn:
                 )
                 .on_conflict_do_nothing()
             )
+            await self._world.product.waits(session, self._run.id)
 
     async def _settled(self, part: str) -> None:
         async with self._recorder.transaction() as (session, _):
             ask = await self._find(session, part)
             if ask is not None and ask.settled_at is None:
                 ask.settled_at = now()
+                await session.flush()
+                await self._world.product.waits(session, self._run.id)
 
     async def _find(self, session: Any, part: str) -> Ask | None:
         query = select(Ask).where(col(Ask.run_id) == self._run.id, col(Ask.part) == part)

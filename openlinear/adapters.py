@@ -69,6 +69,9 @@ class OpenLinear:
     async def kept(self, session: Any, run_id: UUID) -> None:
         await execution.kept(session, run_id)
 
+    async def waits(self, session: Any, run_id: UUID) -> None:
+        await execution.waits(session, run_id)
+
     async def ended(self, session: Any, run_id: UUID) -> None:
         await execution.ended(session, run_id)
 

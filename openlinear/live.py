@@ -23,11 +23,11 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from openlinear import db, metrics
 from openlinear.components.cards import progress_of
 from openlinear.engine_client import engine_client
-from openlinear.livecards import batches_of, cards_of
+from openlinear.livecards import batches_of, cards_of, entry_of
 from openlinear.newsreader import NewsReader, news_reader
-from openlinear.services import access, accounts
+from openlinear.services import access, accounts, inbox
 from openlinear.services.feed import News
-from openlinear.services.views import Actor, LogEntry
+from openlinear.services.views import Actor
 from openlinear.vitals import Vitals, monitor
 
 log = logging.getLogger(__name__)
@@ -44,8 +44,6 @@ LOGINS_EVERY = 30.0
 """How often the logins of open pages are checked, in seconds."""
 AGAIN = 1.0
 """Seconds until live updates begin anew after an error."""
-SHOWN = 20_000
-"""Characters of a tool's input or output that a page shows."""
 RING = 64
 """Log lines reuse this many keys; a browser that missed some asks for them."""
 EVERYBODY = "everybody"
@@ -121,7 +119,7 @@ class Hub:
         await self._send(sid, LiveState, {f"o:{task_id}": None})
 
     async def welcome(self, sid: str, actor: Actor) -> None:
-        """A connection of who is signed in: it is told how the engine is, and when the login ends."""
+        """A connection of who is signed in: it is told of the engine, the inbox, and when the login ends."""
         with contextlib.suppress(KeyError, ValueError):  # the connection ended meanwhile
             await self._namespace.enter_room(sid, EVERYBODY)
             self._people[sid] = actor
@@ -171,6 +169,8 @@ class Hub:
             await self._end(item.data.get("sessionIds", ()))
         if item.kind == "team:left":
             await self._look_again(item.user_id)
+        if item.kind in ("inbox:updated", "team:left"):
+            await self._count_again(item)
         if item.project_id is None or (item.task_id is None and not item.kind.startswith("batch:")):
             return
         await self._admit(item.project_id, item.viewers)
@@ -202,6 +202,15 @@ class Hub:
         async with db.transaction() as session:
             for project_id in {s.project_id for s in self._seats.values() if s.actor.id == user_id}:
                 await self._admit_as_of(session, project_id)
+
+    async def _count_again(self, item: News) -> None:
+        """Something came into somebody's inbox, was read, or is none of theirs now."""
+        theirs = {sid: actor for sid, actor in self._people.items() if actor.id == item.user_id}
+        if theirs:
+            async with db.transaction() as session:
+                unread = await inbox.unread(session, next(iter(theirs.values())))
+            for sid in theirs:
+                await self._send(sid, LiveState, {"inbox": {"n": item.id, "unread": unread}})
 
     async def _end(self, logins: Collection[str]) -> None:
         """Logins are over: their connections leave, and their pages go to sign in."""
@@ -319,30 +328,6 @@ async def live(app: rx.App) -> AsyncIterator[None]:
         for task in at_work:
             task.cancel()
         await asyncio.gather(*at_work, return_exceptions=True)
-
-
-def entry_of(run_id: UUID, entry: LogEntry | Any) -> dict[str, Any]:
-    """A log line as the browser keeps it. `time` is in milliseconds."""
-    return {
-        "run": str(run_id),
-        "seq": entry.seq,
-        "time": int(entry.time.timestamp() * 1000),
-        "level": entry.level,
-        "kind": entry.kind,
-        "part": entry.part,
-        "state": entry.state,
-        "message": entry.message,
-        "details": _shown(entry.details),
-    }
-
-
-def _shown(value: Any) -> Any:
-    """Details as far as a page shows them: a tool's output can be megabytes. The API has all of it."""
-    if isinstance(value, str) and len(value) > SHOWN:
-        return value[:SHOWN] + f"\n… {len(value) - SHOWN} more characters"
-    if isinstance(value, dict):
-        return {key: _shown(item) for key, item in value.items()}
-    return value
 
 
 def _room(ident: UUID) -> str:

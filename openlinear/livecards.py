@@ -1,4 +1,4 @@
-"""What a project's room is sent of cards and batches that changed."""
+"""What a project's room is sent of cards, batches and log lines."""
 
 import contextlib
 from typing import Any
@@ -11,7 +11,10 @@ from openlinear.components.cards import card_of, plain
 from openlinear.services import batches, boards, tasks
 from openlinear.services.errors import NotFound
 from openlinear.services.feed import News
-from openlinear.services.views import Actor
+from openlinear.services.views import Actor, LogEntry
+
+SHOWN = 20_000
+"""Characters of a tool's input or output that a page shows."""
 
 
 async def cards_of(
@@ -45,3 +48,27 @@ async def batches_of(
             if found.project_id == project_id:
                 values[f"b:{batch_id}"] = {"n": item.id, **heads.plain(heads.head_of(found))}
     return values
+
+
+def entry_of(run_id: UUID, entry: LogEntry | Any) -> dict[str, Any]:
+    """A log line as the browser keeps it. `time` is in milliseconds."""
+    return {
+        "run": str(run_id),
+        "seq": entry.seq,
+        "time": int(entry.time.timestamp() * 1000),
+        "level": entry.level,
+        "kind": entry.kind,
+        "part": entry.part,
+        "state": entry.state,
+        "message": entry.message,
+        "details": _shown(entry.details),
+    }
+
+
+def _shown(value: Any) -> Any:
+    """Details as far as a page shows them: a tool's output can be megabytes. The API has all of it."""
+    if isinstance(value, str) and len(value) > SHOWN:
+        return value[:SHOWN] + f"\n… {len(value) - SHOWN} more characters"
+    if isinstance(value, dict):
+        return {key: _shown(item) for key, item in value.items()}
+    return value

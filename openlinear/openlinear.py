@@ -4,15 +4,16 @@ import logging
 
 import reflex as rx
 from reflex.event import EventSpec
-from starlette.applications import Starlette
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
 
+from openlinear import frontend
 from openlinear.api.app import create_api
 from openlinear.api.app import lifespan as api_lifespan
 from openlinear.components.acting import OneLogin
 from openlinear.components.notice import NoticeState
 from openlinear.components.shell import ShellState
+from openlinear.headers import SecurityHeaders
 from openlinear.live import live
 from openlinear.pages.account import AccountState
 from openlinear.pages.account_view import account_page
@@ -22,6 +23,7 @@ from openlinear.pages.batching import BatchingState
 from openlinear.pages.board import ROUTE, BoardState, board_page
 from openlinear.pages.checks import ChecksState
 from openlinear.pages.elsewhere import Elsewhere
+from openlinear.pages.inbox import InboxState, inbox_page
 from openlinear.pages.join import ROUTE as JOIN
 from openlinear.pages.join import JoinState, join_page
 from openlinear.pages.projects import ProjectsState, home_page, projects_page
@@ -34,13 +36,10 @@ from openlinear.pages.team_view import ROUTE as TEAM
 from openlinear.pages.team_view import team_page
 from openlinear.pages.teams import TeamsState, teams_page
 from openlinear.services.errors import NotSignedIn, ServiceError
+from openlinear.settings import get_settings
 
 log = logging.getLogger(__name__)
 
-TO_LOGIN = """
-sessionStorage.removeItem("token");
-location.assign("/login?next=" + encodeURIComponent(location.pathname));
-"""
 STYLES = ("tokens", "base", "board", "panel", "feed", "batch", "pages")
 OURS = "Something went wrong on the server, and was written to its log. Try again."
 
@@ -48,7 +47,7 @@ OURS = "Something went wrong on the server, and was written to its log. Try agai
 def explain(exception: Exception) -> EventSpec | None:
     """What a refused or failed handler shows: where to sign in, or what happened and the cure."""
     if isinstance(exception, NotSignedIn):
-        return rx.call_script(TO_LOGIN)
+        return NoticeState.to_login()
     if not isinstance(exception, ServiceError):
         log.error("A page's handler failed", exc_info=exception)
         return NoticeState.show(OURS, "error")
@@ -65,12 +64,14 @@ def beside(pages: ASGIApp) -> ASGIApp:
 class Site(rx.App):
     """Without the CORS that Reflex puts around everything: it would answer for the API, whose own says
     who may call it from elsewhere, and that without the cookie. Pages and websocket are same-origin.
+    Around all of it are the headers of `SecurityHeaders`.
     """
 
-    def __call__(self) -> Starlette:
+    def __call__(self) -> ASGIApp:
         site = super().__call__()
         site.user_middleware = [one for one in site.user_middleware if one.cls is not CORSMiddleware]
-        return site
+        pages = frontend.web_folder() / "build" / "client"
+        return SecurityHeaders(site, public_url=get_settings().public_url, pages=pages)
 
 
 app = Site(
@@ -109,6 +110,12 @@ app.add_page(
     route="/projects",
     title="Projects · OpenLinear",
     on_load=[Elsewhere.arrive, ShellState.load, ProjectsState.load, ChecksState.close],
+)
+app.add_page(
+    inbox_page,
+    route="/inbox",
+    title="Inbox · OpenLinear",
+    on_load=[Elsewhere.arrive, ShellState.load, InboxState.load],
 )
 app.add_page(
     teams_page,

@@ -53,6 +53,9 @@ class Settings(EngineSettings):
     a server on this machine may lack. Without it nobody gets mail."""
     smtp_from: str = ""
     """The sender's address."""
+    requests_per_minute: int = Field(3000, ge=1)
+    """Under `/api`, of one login, by one web process."""
+    requests_per_minute_per_address: int = Field(12_000, ge=1)
 
     github_client_id: str = ""
     github_client_secret: SecretStr = SecretStr("")

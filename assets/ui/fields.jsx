@@ -188,3 +188,9 @@ export function Panel({ children, className, label }) {
     children,
   );
 }
+
+/** Puts the focus where something has to be changed. */
+export function Reach({ target }) {
+  useEffect(() => document.getElementById(target)?.focus(), [target]);
+  return null;
+}

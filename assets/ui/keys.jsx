@@ -4,7 +4,7 @@ import { selecting } from "./selection.js";
 
 const typing = (element) =>
   element?.isContentEditable || /^(INPUT|TEXTAREA|SELECT)$/.test(element?.tagName ?? "");
-const cards = () => [...document.querySelectorAll("[data-card] .card-link")];
+const cards = () => [...document.querySelectorAll("[data-card] .card-link, a[data-card]")];
 const press = (selector, inside = document) => {
   const found = inside.querySelector(selector);
   found?.click();

@@ -203,3 +203,28 @@ export function Connection({ liveName, onBehind }) {
   if (!away) return null;
   return h("p", { className: "banner warn", role: "status" }, "The server cannot be reached. Trying again; nothing you typed is lost.");
 }
+
+/** How much is unread: as this page loaded it, or as the server told since. */
+export function Unread({ liveName, loaded }) {
+  const told = useStateContext(liveName).inbox;
+  const { unread } = told && told.n > loaded.n ? told : loaded;
+  if (!unread) return null;
+  return h("span", { className: "unread num", "aria-label": `${unread} unread` }, unread > 99 ? "99+" : unread);
+}
+
+/** The list is read again when the server tells of something newer. */
+export function InboxNews({ liveName, onNews }) {
+  const n = useStateContext(liveName).inbox?.n;
+  useEffect(() => {
+    if (n) onNews?.();
+  }, [n]);
+  return null;
+}
+
+/** Where a page that may no longer be shown sends its person. */
+export function Leave({ to }) {
+  useEffect(() => {
+    if (to) arrive(to);
+  }, [to]);
+  return null;
+}

@@ -15,10 +15,13 @@ from openlinear import metrics as counted
 from openlinear.api import (
     account,
     account_admin,
+    agents,
     auth,
     batches,
+    document,
     events,
     health,
+    inbox,
     metrics,
     preferences,
     problems,
@@ -29,6 +32,7 @@ from openlinear.api import (
     teams,
 )
 from openlinear.api.limits import BodyLimit
+from openlinear.api.rates import RateLimit
 from openlinear.housekeeping import keep_house
 from openlinear.newsreader import news_reader
 from openlinear.resources import installed
@@ -78,13 +82,17 @@ def create_api() -> FastAPI:
         batches,
         storage,
         preferences,
+        inbox,
+        agents,
         events,
         health,
         metrics,
     ):
         app.include_router(module.router)
+    document.install(app)
     app.add_api_route(REST, _nothing, methods=METHODS, include_in_schema=False)
     app.add_middleware(BodyLimit)
+    app.add_middleware(RateLimit)
     origin = get_settings().cors_origin
     if origin:
         # Without credentials: such a page sends a Bearer token, and never this site's cookie.
@@ -92,8 +100,8 @@ def create_api() -> FastAPI:
             CORSMiddleware,
             allow_origins=[origin],
             allow_methods=METHODS,
-            allow_headers=["Authorization", "Content-Type", "Last-Event-ID"],
-            expose_headers=["Retry-After"],
+            allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "Last-Event-ID"],
+            expose_headers=["RateLimit", "RateLimit-Policy", "Retry-After"],
         )
     app.add_middleware(counted.Meter)
     return app

@@ -5,9 +5,11 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Query
-from pydantic import Field
+from pydantic import Field, StrictBool
 
 from engine.batches.client import BatchView
+from openlinear.api.fields import Behavior, Mode
+from openlinear.api.once import Once
 from openlinear.api.projects import Limit
 from openlinear.api.runs import Accepted
 from openlinear.api.security import Me, Session
@@ -21,11 +23,11 @@ class NewBatch(Shape):
     """What is left out is as the caller's settings say."""
 
     task_ids: list[UUID] = Field(max_length=1000)
-    mode: str = Field(description="`parallel` or `queue`.")
-    auto_approve: bool | None = None
-    stop_on_failure: bool | None = None
-    conflict_behavior: str | None = Field(None, description="`skip`, `fail` or `resolve`.")
-    build_on_previous: bool | None = None
+    mode: Mode
+    auto_approve: StrictBool | None = None
+    stop_on_failure: StrictBool | None = None
+    conflict_behavior: Behavior | None = None
+    build_on_previous: StrictBool | None = None
 
 
 class BatchTask(Shape):
@@ -89,9 +91,13 @@ class Started(Shape):
 
 
 @router.post("", status_code=202)
-async def create(body: NewBatch, session: Session, actor: Me) -> Started:
+async def create(body: NewBatch, session: Session, actor: Me, once: Once) -> Started:
     wanted = batches.BatchInput(**{**body.model_dump(), "task_ids": tuple(body.task_ids)})
-    return Started(id=(await batches.create(session, actor, wanted)).id)
+
+    async def work() -> Started:
+        return Started(id=(await batches.create(session, actor, wanted)).id)
+
+    return await once.answer(session, actor, Started, work)
 
 
 @router.get("")
@@ -134,6 +140,10 @@ async def cancel_task(batch_id: UUID, task_id: UUID, session: Session, actor: Me
 
 
 @router.post("/{batch_id}/retry", status_code=202)
-async def retry(batch_id: UUID, session: Session, actor: Me) -> Started:
+async def retry(batch_id: UUID, session: Session, actor: Me, once: Once) -> Started:
     """A new batch of what this one left out."""
-    return Started(id=(await batches.retry(session, actor, batch_id)).id)
+
+    async def work() -> Started:
+        return Started(id=(await batches.retry(session, actor, batch_id)).id)
+
+    return await once.answer(session, actor, Started, work)

@@ -20,7 +20,7 @@ from openlinear.services.views import Actor
 router = APIRouter(tags=["events"])
 
 HEARTBEAT_SECONDS = 15.0
-OWN = ("session:", "team:")
+OWN = ("session:", "team:", "inbox:")
 """What the web processes tell each other."""
 HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 

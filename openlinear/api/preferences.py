@@ -4,8 +4,9 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Query
-from pydantic import Field, SecretStr, StrictInt
+from pydantic import Field, SecretStr, StrictBool, StrictInt
 
+from openlinear.api.fields import Behavior, Color, LabelName
 from openlinear.api.projects import Limit
 from openlinear.api.security import Me, Session
 from openlinear.api.shapes import Items, Label, LimitsChange, Provider, Settings, Shape, page_of
@@ -16,23 +17,23 @@ router = APIRouter(prefix="/api")
 
 
 class NewLabel(Shape):
-    name: str
-    color: str = "slate"
+    name: LabelName
+    color: Color = "slate"
     team_id: UUID | None = Field(None, description="Whose it is; without one, the caller's own.")
 
 
 class LabelChange(Shape):
-    name: str | None = None
-    color: str | None = None
+    name: LabelName | None = None
+    color: Color | None = None
 
 
 class SettingsChange(Shape):
     parallel_limit: StrictInt | None = None
     max_batch_size: StrictInt | None = None
-    auto_approve: bool | None = None
-    stop_on_failure: bool | None = None
-    conflict_behavior: str | None = None
-    build_on_previous: bool | None = None
+    auto_approve: StrictBool | None = None
+    stop_on_failure: StrictBool | None = None
+    conflict_behavior: Behavior | None = None
+    build_on_previous: StrictBool | None = None
     limits: LimitsChange | None = None
 
 

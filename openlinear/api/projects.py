@@ -6,6 +6,7 @@ from uuid import UUID
 from fastapi import APIRouter, Query
 from pydantic import Field, SecretStr
 
+from openlinear.api.fields import Name
 from openlinear.api.security import Me, Session
 from openlinear.api.shapes import Items, Project, Shape, Task, page_of
 from openlinear.services import demo, paging, projects
@@ -15,7 +16,7 @@ Limit = Annotated[int, Query(ge=1, le=paging.MOST)]
 
 
 class NewProject(Shape):
-    name: str
+    name: Name
     clone_url: str
     description: str = ""
     default_branch: str | None = None
@@ -28,7 +29,7 @@ class NewProject(Shape):
 
 
 class ProjectChange(Shape):
-    name: str | None = None
+    name: Name | None = None
     clone_url: str | None = None
     description: str | None = None
     default_branch: str | None = None

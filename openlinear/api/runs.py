@@ -5,7 +5,9 @@ from uuid import UUID
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import PlainTextResponse
+from pydantic import StrictBool
 
+from openlinear.api.once import Once
 from openlinear.api.projects import Limit
 from openlinear.api.security import Me, Session
 from openlinear.api.shapes import Ask, Diff, Items, LimitsChange, LogEntry, Shape
@@ -35,13 +37,19 @@ class Answer(Shape):
     reply: str | None = None
     message: str | None = None
     answers: list[list[str]] | None = None
-    reject: bool | None = None
+    reject: StrictBool | None = None
 
 
 @router.post("/execute", status_code=202)
-async def execute(task_id: UUID, session: Session, actor: Me, body: Execute | None = None) -> Started:
+async def execute(
+    task_id: UUID, session: Session, actor: Me, once: Once, body: Execute | None = None
+) -> Started:
     limits = body.limits.patch() if body else None
-    return Started(run_id=await execution.execute(session, actor, task_id, limits))
+
+    async def work() -> Started:
+        return Started(run_id=await execution.execute(session, actor, task_id, limits))
+
+    return await once.answer(session, actor, Started, work)
 
 
 @router.post("/cancel", status_code=202)

@@ -4,7 +4,8 @@ from collections.abc import AsyncIterator
 from typing import Annotated
 from urllib.parse import urlsplit
 
-from fastapi import Depends, Request, Response
+from fastapi import Depends, Request, Response, Security
+from fastapi.security import APIKeyCookie, HTTPBearer
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from engine import logs
@@ -42,7 +43,14 @@ def token_of(request: Request) -> str:
     return cookie
 
 
-async def _actor(request: Request) -> Actor:
+BEARER = Security(HTTPBearer(auto_error=False, scheme_name="bearer", bearerFormat="JWT"))
+SESSION = Security(APIKeyCookie(name=COOKIE, auto_error=False, scheme_name="session"))
+"""The two ways to sign in, for the OpenAPI document; which one counts, `token_of` says."""
+
+
+async def _actor(
+    request: Request, _: Annotated[object, BEARER] = None, __: Annotated[object, SESSION] = None
+) -> Actor:
     """In a transaction of its own, so that what follows may take its time without holding one."""
     token = token_of(request)
     async with db.transaction() as session:

@@ -1,12 +1,13 @@
 """Tasks over HTTP."""
 
-from datetime import date
 from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Query
-from pydantic import Field, FiniteFloat
+from pydantic import Field, FiniteFloat, Strict, StrictBool
 
+from openlinear.api.fields import Agent, Day, Description, Priority, Status, Title
+from openlinear.api.once import Once
 from openlinear.api.projects import Limit
 from openlinear.api.security import Me, Session
 from openlinear.api.shapes import Items, LimitsChange, Shape, Task
@@ -17,12 +18,12 @@ router = APIRouter(prefix="/api/tasks", tags=["tasks"])
 
 class NewTask(Shape):
     project_id: UUID
-    title: str
-    description: str = ""
-    priority: str | None = None
+    title: Title
+    description: Description = ""
+    priority: Priority | None = None
     labels: list[str] = Field(default=[], description="Ids or names of labels that exist.")
-    due_date: date | None = None
-    agent: str = "opencode"
+    due_date: Day | None = None
+    agent: Agent = "opencode"
     model: str = Field("", description="`providerId/modelId`; empty for the default.")
     limits: LimitsChange = Field(LimitsChange(), description="What each of its runs may cost.")
     waits_for: list[UUID] = Field([], max_length=50, description="Tasks of the project that come first.")
@@ -31,16 +32,16 @@ class NewTask(Shape):
 class TaskChange(Shape):
     """Fields that are left out stay. Null clears `priority` and `dueDate`, and means nothing elsewhere."""
 
-    title: str | None = None
-    description: str | None = None
-    priority: str | None = None
+    title: Title | None = None
+    description: Description | None = None
+    priority: Priority | None = None
     labels: list[str] | None = None
-    due_date: date | None = None
-    agent: str | None = None
+    due_date: Day | None = None
+    agent: Agent | None = None
     model: str | None = None
-    status: str | None = None
-    order: FiniteFloat | None = None
-    archived: bool | None = None
+    status: Status | None = None
+    order: Annotated[FiniteFloat, Strict()] | None = None
+    archived: StrictBool | None = None
     limits: LimitsChange | None = None
     waits_for: list[UUID] | None = Field(None, max_length=50)
 
@@ -54,7 +55,7 @@ async def index(
     actor: Me,
     *,
     project_id: Annotated[UUID | None, Query(alias="projectId")] = None,
-    status: str | None = None,
+    status: Status | None = None,
     label: str | None = None,
     q: str | None = None,
     archived: bool = False,
@@ -67,8 +68,13 @@ async def index(
 
 
 @router.post("", status_code=201)
-async def create(body: NewTask, session: Session, actor: Me) -> Task:
-    return Task.of(await tasks.create_task(session, actor, tasks.TaskInput(**body.model_dump())))
+async def create(body: NewTask, session: Session, actor: Me, once: Once) -> Task:
+    wanted = tasks.TaskInput(**body.model_dump())
+
+    async def work() -> Task:
+        return Task.of(await tasks.create_task(session, actor, wanted))
+
+    return await once.answer(session, actor, Task, work)
 
 
 @router.get("/{task_id}")

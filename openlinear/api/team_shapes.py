@@ -6,6 +6,7 @@ from uuid import UUID
 
 from pydantic import Field, StrictInt
 
+from openlinear.api.fields import Name, Role
 from openlinear.api.shapes import Limits, LimitsChange, Shape
 from openlinear.services import invitations
 
@@ -22,12 +23,12 @@ class Team(Shape):
 
 
 class NewTeam(Shape):
-    name: str
+    name: Name
     key: str | None = Field(None, description="In front of its task numbers; made of the name by default.")
 
 
 class TeamChange(Shape):
-    name: str | None = None
+    name: Name | None = None
     limits: LimitsChange | None = None
 
 
@@ -41,7 +42,7 @@ class Member(Shape):
 
 
 class RoleChange(Shape):
-    role: str
+    role: Role
 
 
 class NewInvitation(Shape):

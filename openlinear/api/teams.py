@@ -43,18 +43,18 @@ async def join(body: Join, session: Session, actor: Me) -> Team:
     return Team.model_validate(await invitations.join(session, actor, body.token))
 
 
-@router.get("/{team_id}")
+@router.get("/{team_id:uuid}")
 async def show(team_id: UUID, session: Session, actor: Me) -> Team:
     return Team.model_validate(await teams.get_team(session, actor, team_id))
 
 
-@router.patch("/{team_id}")
+@router.patch("/{team_id:uuid}")
 async def update(team_id: UUID, body: TeamChange, session: Session, actor: Me) -> Team:
     patch = teams.TeamPatch(body.name, body.limits.patch() if body.limits else None)
     return Team.model_validate(await teams.update_team(session, actor, team_id, patch))
 
 
-@router.delete("/{team_id}", status_code=204)
+@router.delete("/{team_id:uuid}", status_code=204)
 async def delete(team_id: UUID, session: Session, actor: Me) -> None:
     """409 while it has projects."""
     await teams.delete_team(session, actor, team_id)

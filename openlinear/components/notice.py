@@ -1,8 +1,10 @@
 """One short message at the foot of the page, with at most one thing to do about it."""
 
+from urllib.parse import quote
+
 import reflex as rx
 
-from openlinear.components.ui import icon_button, link
+from openlinear.components.ui import Leave, icon_button, link
 
 
 class NoticeState(rx.State):
@@ -15,6 +17,8 @@ class NoticeState(rx.State):
     kind: str = ""
     undo: str = ""
     number: int = 0
+    leave: str = ""
+    """Where to go: this page is not for who is here now."""
 
     def _say(self, text: str, *, kind: str = "", undo: str = "") -> None:
         self.text, self.kind, self.undo = text, kind, undo
@@ -26,12 +30,17 @@ class NoticeState(rx.State):
         self._say(text, kind=kind)
 
     @rx.event
+    async def to_login(self) -> None:
+        """The login is over: sign in, and come back here."""
+        self.leave = f"/login?next={quote(self.router.url.path, safe='')}"
+
+    @rx.event
     async def close(self) -> None:
         self.text = ""
 
 
 def notice(on_undo: rx.EventHandler) -> rx.Component:
-    return rx.cond(
+    said = rx.cond(
         NoticeState.text != "",
         rx.el.div(
             rx.el.div(
@@ -52,3 +61,4 @@ def notice(on_undo: rx.EventHandler) -> rx.Component:
             class_name="toasts",
         ),
     )
+    return rx.fragment(Leave.create(to=NoticeState.leave), said)

@@ -7,8 +7,8 @@ import reflex as rx
 
 from openlinear.components import ui
 from openlinear.components.acting import Personal
-from openlinear.live import hub
-from openlinear.services import projects, teams
+from openlinear.live import LiveState, hub
+from openlinear.services import feed, inbox, projects, teams
 from openlinear.services.team_views import TeamView
 from openlinear.services.views import ProjectView
 from openlinear.vitals import Vitals, monitor
@@ -32,6 +32,14 @@ class Group:
     places: list[Place] = field(default_factory=list)
 
 
+@dataclass(frozen=True)
+class Unread:
+    """How much of the inbox, as of the news of this number."""
+
+    unread: int = 0
+    n: int = 0
+
+
 class ShellState(Personal, rx.State):
     name: str = ""
     groups: list[Group] = []
@@ -39,6 +47,7 @@ class ShellState(Personal, rx.State):
     unfolded: bool = False
     """On narrow screens the sidebar is away until it is asked for."""
     vitals: Vitals = Vitals()
+    unread: Unread = Unread()
     sheet: bool = False
 
     @rx.event
@@ -49,6 +58,8 @@ class ShellState(Personal, rx.State):
                 await projects.list_projects(session, actor), await teams.list_teams(session, actor)
             )
             await hub.welcome(self.router.session.session_id, actor)
+            n = await feed.latest_id(session)
+            self.unread = Unread(await inbox.unread(session, actor), n)
             self.vitals = await monitor.look(session)
         self.unfolded = False
 
@@ -111,6 +122,13 @@ def _sidebar(current: rx.Var[str] | str) -> rx.Component:
             ui.link("OpenLinear", href="/projects"),
             ui.icon_button("panel-left", "Hide the sidebar", on_click=ShellState.fold),
             class_name="head",
+        ),
+        ui.link(
+            ui.icon("inbox", 14),
+            rx.el.span("Inbox"),
+            ui.Unread.create(live_name=LiveState.get_full_name(), loaded=ShellState.unread),
+            href="/inbox",
+            class_name=rx.cond(rx.Var.create(current) == "inbox", "nav-row on", "nav-row"),
         ),
         rx.foreach(ShellState.groups, lambda group: _group(group, current)),
         ui.link(ui.icon("plus", 14), rx.el.span("New project"), href="/projects#new", class_name="nav-row"),

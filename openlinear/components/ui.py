@@ -124,6 +124,29 @@ class VitalsLine(Page):
     loaded: rx.Var[Any]
 
 
+class Unread(Page):
+    """How many items of the inbox are unread: as loaded, or as told since. Nothing for none."""
+
+    tag = "Unread"
+    live_name: rx.Var[str]
+    loaded: rx.Var[Any]
+
+
+class InboxNews(Page):
+    """Hears that the inbox is another than what was loaded."""
+
+    tag = "InboxNews"
+    live_name: rx.Var[str]
+    on_news: rx.EventHandler[rx.event.no_args_event_spec]
+
+
+class Leave(Page):
+    """Goes to an address, once there is one, as somebody who comes anew."""
+
+    tag = "Leave"
+    to: rx.Var[str]
+
+
 class BoardPart(rx.Component):
     library = "$/public/ui/board.jsx"
     lib_dependencies: list[str] = DRAG_PACKAGES
@@ -228,6 +251,13 @@ class QuickAdd(Field):
     made: rx.Var[int]
     """Grows with every task that was created, so that the line empties itself."""
     on_create: rx.EventHandler[rx.event.passthrough_event_spec(str)]
+
+
+class Reach(Field):
+    """Puts the focus into the element of this id."""
+
+    tag = "Reach"
+    target: rx.Var[str]
 
 
 class Panel(Field):

@@ -2,6 +2,7 @@
 
 from openlinear.models.account import AccessToken, Attempt, AuthSession, OneTimeLink, User
 from openlinear.models.change import Change
+from openlinear.models.inbox import Answered, InboxItem
 from openlinear.models.preferences import Preferences, Provider
 from openlinear.models.project import Project
 from openlinear.models.task import Label, Task, TaskDependency, TaskLabel
@@ -9,10 +10,12 @@ from openlinear.models.team import AuditEntry, Invitation, Member, Team
 
 __all__ = [
     "AccessToken",
+    "Answered",
     "Attempt",
     "AuditEntry",
     "AuthSession",
     "Change",
+    "InboxItem",
     "Invitation",
     "Label",
     "Member",

@@ -23,7 +23,8 @@ class Change(SQLModel, table=True):
         default=None, sa_column=Column(BigInteger, primary_key=True, server_default=text("news_id()"))
     )
     kind: str
-    """`task:` or `project:` with `created`, `updated` or `deleted`; `session:ended`; `team:left`."""
+    """`task:` or `project:` with `created`, `updated` or `deleted`; `session:ended`; `team:left`;
+    `inbox:updated`."""
     user_id: UUID
     """Whose it is: the acting user; for a login that ended or a member who left, that one."""
     team_id: UUID | None = None

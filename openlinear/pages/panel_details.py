@@ -101,11 +101,10 @@ def details(card: rx.Var[Card]) -> rx.Component:
 
 def _limits() -> rx.Component:
     """Folded, unless a limit has just ended the run."""
-    to_reached = f"document.getElementById('limit-{PanelState.reached}')?.focus()"
     unfolded = (PanelState.raising > 0) | (PanelState.reached != "")
     return rx.el.details(
         rx.el.summary("Limits"),
-        rx.cond(PanelState.raising > 0, rx.el.span(on_mount=rx.call_script(to_reached))),
+        rx.cond(PanelState.raising > 0, ui.Reach.create(target="limit-" + PanelState.reached)),
         limit_fields(
             PanelState.bounds, lambda name, text: PanelState.set_limit(PanelState.task_id, name, text)
         ),

@@ -13,7 +13,7 @@ from engine.limits import Limits
 from openlinear.components.acting import Personal, an_id
 from openlinear.components.cards import Card, card_of
 from openlinear.components.limits import Bound, amount, bounds_of, reached
-from openlinear.live import entry_of
+from openlinear.livecards import entry_of
 from openlinear.pages.waits import Needed, needed_of
 from openlinear.services import execution, feed, labels, limits, projects, providers, storage, tasks
 from openlinear.services.errors import NotFound

@@ -2,7 +2,6 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -103,7 +102,7 @@ async def list_batches(
         projects = [(await require_project(session, actor, project_id)).id]
     else:
         projects = await _visible(session, actor)
-    before = _position(cursor) if cursor is not None else None
+    before = paging.moment(cursor) if cursor is not None else None
     found = await batches_client().batches(
         session, projects, limit=paging.limited(limit) + 1, before=before, still_open=still_open
     )
@@ -212,14 +211,3 @@ def _rules(wanted: BatchInput, settings: ExecutionSettings) -> dict[str, Any]:
     names = ("auto_approve", "stop_on_failure", "conflict_behavior", "build_on_previous")
     given = {name: getattr(wanted, name) for name in names}
     return {name: getattr(settings, name) if value is None else value for name, value in given.items()}
-
-
-def _position(cursor: str) -> tuple[datetime, UUID]:
-    created_at, batch_id = paging.decode(cursor, 2)
-    try:
-        position = datetime.fromisoformat(created_at), UUID(batch_id)
-    except ValueError:
-        raise paging.bad_cursor() from None
-    if position[0].tzinfo is None:
-        raise paging.bad_cursor()
-    return position

@@ -15,7 +15,7 @@ from engine.ports import Brief
 from openlinear.engine_client import batches_client, engine_client
 from openlinear.models import Project, Task
 from openlinear.models.columns import now
-from openlinear.services import answers, audit, batch_news, news, ranks, sandbox
+from openlinear.services import answers, audit, batch_news, inbox_entries, news, ranks, sandbox
 from openlinear.services.access import hold_membership, require_runner, require_task
 from openlinear.services.cards import task_view
 from openlinear.services.dependencies import dependencies, require_ready
@@ -152,6 +152,7 @@ async def answer(
     await _require_runner(session, actor, run, "answer for it", "run:answered")
     if not await engine_client().answer(session, ask_id, answers.checked(ask, given)):
         raise Conflict("This has been settled already.")
+    await waits(session, run.id)
 
 
 async def ended(session: AsyncSession, run_id: UUID) -> None:
@@ -162,12 +163,22 @@ async def ended(session: AsyncSession, run_id: UUID) -> None:
     found = await session.get(Task, run.task_id, with_for_update=True)
     if found is None:
         return
+    noted = await inbox_entries.run_ended(session, run)
     # In a batch it may have been waiting for its turn: then its card has not moved yet.
     moves = run.batch_id is None or found.status == "in_progress"
     status = AFTERWARDS.get(run.status, found.status) if moves else found.status
     await _put(session, found, status, run.user_id)
+    if noted:
+        await inbox_entries.tell(session, run.user_id)
     if run.batch_id is not None and not (run.status == "done" and run.pushed):
         await batch_news.tell(session, run.batch_id, f"task:{_in_batch(run)}", run.task_id)
+
+
+async def waits(session: AsyncSession, run_id: UUID) -> None:
+    """A run waits for its person, or no longer. For the engine, as `ended`."""
+    run = await engine_client().run(session, run_id)
+    if run is not None and await inbox_entries.run_waits(session, run):
+        await inbox_entries.tell(session, run.user_id)
 
 
 async def begins(session: AsyncSession, run_id: UUID) -> Brief:

@@ -25,8 +25,8 @@ class News:
 
     id: int
     kind: str
-    """`task:*`, `project:*`, `execution:progress|log|completed`; `session:ended` and `team:left`, which are
-    the web processes' own."""
+    """`task:*`, `project:*`, `execution:progress|log|completed`; `session:ended`, `team:left` and
+    `inbox:updated`, which are the web processes' own."""
     project_id: UUID | None
     task_id: UUID | None
     user_id: UUID | None

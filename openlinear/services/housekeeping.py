@@ -7,9 +7,19 @@ from sqlmodel import col
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from openlinear.engine_client import engine_client
-from openlinear.models import AccessToken, Attempt, AuthSession, Change, Invitation, OneTimeLink, Task
+from openlinear.models import (
+    AccessToken,
+    Answered,
+    Attempt,
+    AuthSession,
+    Change,
+    InboxItem,
+    Invitation,
+    OneTimeLink,
+    Task,
+)
 from openlinear.models.columns import now
-from openlinear.services import throttle
+from openlinear.services import idempotency, inbox, throttle
 
 CHANGES_KEPT = timedelta(days=7)
 """Whoever comes back to /api/events after longer is told what there is."""
@@ -28,6 +38,8 @@ async def sweep(session: AsyncSession) -> None:
     done = (col(Invitation.uses_left) < 1) | (col(Invitation.expires_at) < now())
     await session.execute(delete(Invitation).where(done))
     await session.execute(delete(Change).where(col(Change.changed_at) < now() - CHANGES_KEPT))
+    await session.execute(delete(InboxItem).where(col(InboxItem.at) < now() - inbox.KEPT))
+    await session.execute(delete(Answered).where(col(Answered.created_at) < now() - idempotency.KEPT))
     # Tries that are being counted or cleared by `throttle` are passed over, not waited for.
     old = select(col(Attempt.id)).where(col(Attempt.tried_at) < now() - throttle.WINDOW)
     await session.execute(delete(Attempt).where(col(Attempt.id).in_(old.with_for_update(skip_locked=True))))

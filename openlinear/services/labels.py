@@ -54,13 +54,14 @@ async def create_label(
     session: AsyncSession, actor: Actor, name: str, color: str = "slate", *, team_id: UUID | None = None
 ) -> LabelView:
     """One of the actor's own, or of the team's."""
-    label = Label(name=text.line(name, "name", limit=NAME_LIMIT), color=_color(color))
+    name, color = text.line(name, "name", limit=NAME_LIMIT), _color(color)
+    label = Label(name=name, color=color)
     if team_id is None:
         label.user_id = actor.id
     else:
         await require_team(session, actor, team_id)
         label.team_id = team_id
-    return await _saved(session, label)
+    return await _saved(session, label, name, color)
 
 
 async def create_for_project(
@@ -75,11 +76,8 @@ async def update_label(
     session: AsyncSession, actor: Actor, label_id: UUID, *, name: str | None = None, color: str | None = None
 ) -> LabelView:
     label = await _own(session, actor, label_id)
-    if name is not None:
-        label.name = text.line(name, "name", limit=NAME_LIMIT)
-    if color is not None:
-        label.color = _color(color)
-    return await _saved(session, label)
+    name = label.name if name is None else text.line(name, "name", limit=NAME_LIMIT)
+    return await _saved(session, label, name, label.color if color is None else _color(color))
 
 
 async def delete_label(session: AsyncSession, actor: Actor, label_id: UUID) -> None:
@@ -141,12 +139,13 @@ async def _own(session: AsyncSession, actor: Actor, label_id: UUID) -> Label:
     return label
 
 
-async def _saved(session: AsyncSession, label: Label) -> LabelView:
+async def _saved(session: AsyncSession, label: Label, name: str, color: str) -> LabelView:
     try:
-        async with session.begin_nested():
+        async with session.begin_nested():  # which writes what was changed before it, outside of it
+            label.name, label.color = name, color
             session.add(label)
     except IntegrityError:
-        raise Conflict(f'There is a label "{label.name}" already.') from None
+        raise Conflict(f'There is a label "{name}" already.') from None
     return label_view(label)
 
 

@@ -3,7 +3,9 @@
 import base64
 import json
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any, TypeVar
+from uuid import UUID
 
 from openlinear.services.errors import Invalid
 from openlinear.services.views import Page
@@ -32,6 +34,18 @@ def decode(cursor: str, parts: int) -> list[str]:
 
 def bad_cursor() -> Invalid:
     return Invalid("The cursor is not one that this list gave out.", cursor="is not a cursor of this list")
+
+
+def moment(cursor: str) -> tuple[datetime, UUID]:
+    """The position of a cursor in a list by time and id."""
+    at, ident = decode(cursor, 2)
+    try:
+        position = datetime.fromisoformat(at), UUID(ident)
+    except ValueError:
+        raise bad_cursor() from None
+    if position[0].tzinfo is None:
+        raise bad_cursor()
+    return position
 
 
 def limited(limit: int) -> int:

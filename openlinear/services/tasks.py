@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date
 from typing import TypedDict
 from uuid import UUID, uuid4
 
@@ -88,7 +88,7 @@ async def list_tasks(
         .limit(paging.limited(limit) + 1)
     )
     if cursor is not None:
-        query = query.where(tuple_(col(Task.created_at), col(Task.id)) < _position(cursor))
+        query = query.where(tuple_(col(Task.created_at), col(Task.id)) < paging.moment(cursor))
     rows = [(task, project) for task, project in await session.execute(query)]
     page, more = rows[:limit], len(rows) > limit
     last = page[-1][0] if more else None
@@ -244,14 +244,3 @@ def _labelled(label: str) -> ColumnElement[bool]:
             or_(col(Label.id) == label_id, named) if label_id else named,
         )
     )
-
-
-def _position(cursor: str) -> tuple[datetime, UUID]:
-    created_at, task_id = paging.decode(cursor, 2)
-    try:
-        position = datetime.fromisoformat(created_at), UUID(task_id)
-    except ValueError:
-        raise paging.bad_cursor() from None
-    if position[0].tzinfo is None:
-        raise paging.bad_cursor()
-    return position

@@ -149,6 +149,7 @@ async def test_refused_fields_are_named_and_what_was_sent_is_not_repeated(api: A
         ("title", {"title": "nul\0"}),
         ("priority", {"title": "x", "priority": "highest"}),
         ("dueDate", {"title": "x", "dueDate": "soon"}),
+        ("dueDate", {"title": "x", "dueDate": 0}),
         ("projectId", {"title": "x", "projectId": "no-id"}),
     ):
         task = {"projectId": str(uuid4()), **given}
@@ -340,7 +341,7 @@ OPEN = {
     *(("POST", f"/api/auth/{what}") for what in ("register", "login", "forgot", "reset")),
     *(("GET", path) for path in ("/api/auth/registration", "/health")),
 }
-OF_SOMETHING = {"project_id", "task_id", "label_id", "ask_id"}
+OF_SOMETHING = {"project_id", "task_id", "label_id", "ask_id", "team_id", "item_id"}
 
 
 async def test_nothing_but_what_is_open_answers_without_a_login(api: Api) -> None:
@@ -363,7 +364,7 @@ async def test_a_stranger_finds_nothing_of_anothers(
     task = {"projectId": str(project.id), "title": "Fix"}
     card = (await api.post("/api/tasks", json=task, headers=owner)).json()
     ids = {"project_id": project.id, "task_id": card["id"], "label_id": label["id"]}
-    ids |= {"ask_id": uuid4(), "run_id": uuid4()}
+    ids |= {"ask_id": uuid4(), "run_id": uuid4(), "item_id": uuid4(), "agent": "nobody"}
     team = (await api.post("/api/teams", json={"name": "Core"}, headers=owner)).json()
     invited = (await api.post(f"/api/teams/{team['id']}/members", json={}, headers=owner)).json()
     ids |= {"team_id": team["id"], "user_id": ada.id, "invitation_id": invited["id"]}
@@ -373,8 +374,9 @@ async def test_a_stranger_finds_nothing_of_anothers(
     new = NewBatch(project.id, ada.id, "queue", "main", "Ada", "ada@example.org", runs)
     async with db.transaction() as session:
         ids["batch_id"] = await batches_client().start(session, new)
-    bodies: dict[str, dict[str, str]] = {"/api/projects/{project_id}": {"name": "Mine", "cloneUrl": URL}}
+    bodies: dict[str, dict[str, Any]] = {"/api/projects/{project_id}": {"name": "Mine", "cloneUrl": URL}}
     bodies["/api/teams/{team_id}/members/{user_id}"] = {"role": "member"}
+    bodies["/api/inbox/{item_id}"] = {"read": True}
     walked = 0
     for method, path in routes():
         if "{" in path:

@@ -135,7 +135,7 @@ async def test_a_batch_is_of_one_moment(
         assert await feed.news(session, last) == []
     monkeypatch.undo()
     async with db.snapshot() as session:
-        assert len(await feed.news(session, last)) == 5
+        assert len(await feed.news(session, last)) == 6
 
 
 async def test_changes_and_run_events_are_one_sequence(ada: Actor) -> None:
@@ -154,6 +154,7 @@ async def test_changes_and_run_events_are_one_sequence(ada: Actor) -> None:
         "execution:progress",
         "execution:log",
         "task:updated",
+        "inbox:updated",
         "execution:completed",
     ]
     assert cut == [item.id for item in told[2:5]]

@@ -47,6 +47,8 @@ class Product:
     async def provider_keys(self, user_id: UUID) -> list[ProviderKey]:
         return []
 
+    async def waits(self, session: Any, run_id: UUID) -> None: ...
+
     async def ended(self, session: Any, run_id: UUID) -> None:
         self.told.append(run_id)
 

@@ -5,7 +5,7 @@ from dataclasses import asdict
 from pathlib import PurePosixPath
 from types import SimpleNamespace
 from typing import Any, cast
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 
@@ -40,9 +40,15 @@ class Turn:
                 settings=EngineSettings(database_url=url, **cast(Any, settings)),
                 database=database,
                 signals=self.signals,
+                product=SimpleNamespace(waits=self._waits),
             ),
         )
         self.run_id = uuid4()
+        self.told: list[UUID] = []
+        """Of which run the product heard that it waits, or no longer."""
+
+    async def _waits(self, session: Any, run_id: UUID) -> None:
+        self.told.append(run_id)
 
     async def begin(self) -> None:
         async with self.database.transaction() as session:
@@ -160,6 +166,7 @@ async def test_a_question_waits_for_its_answer(engine_database: Database, engine
         assert run.status == "executing"
         assert await engine_client.asks(session, [made.run_id]) == []
         assert not await engine_client.answer(session, ask.id, {"answers": [["C"]]})
+    assert made.told == [made.run_id] * 2  # asked, and settled
 
 
 async def test_a_second_worker_is_told_what_was_recorded(

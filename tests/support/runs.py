@@ -50,6 +50,11 @@ class Scribe:
         await self.write(run_id, Entry("ask", "ask", message=text), status="waiting", message=text)
         return ask.id
 
+    async def waits(self, run_id: UUID) -> None:
+        """What the run waits for is told, as the worker does with each ask."""
+        async with self.database.transaction() as session:
+            await execution.waits(session, run_id)  # type: ignore[arg-type]
+
     async def answered(self, ask_id: UUID) -> dict[str, Any] | None:
         async with self.database.transaction() as session:
             return (await session.get_one(Ask, ask_id)).answer
