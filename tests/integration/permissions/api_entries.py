@@ -117,6 +117,12 @@ ENTRIES = (
     Entry("POST /api/batches/{batch_id}/tasks/{batch_task}/cancel", RUNS),
     Entry("POST /api/batches/{ended_batch}/retry", SEES),
     Entry("POST /api/batches/{batch_id}/retry", SEES, ok="409"),
+    Entry("GET /api/agents", SELF),
+    Entry("GET /api/agents/{my_agent}/models", SELF),
+    # -- the inbox
+    Entry("GET /api/inbox", SELF),
+    Entry("PATCH /api/inbox/{inbox_id}", KEEPS, {"read": True}),
+    Entry("POST /api/inbox/read-all", SELF),
     # -- kept work and the disk
     Entry("GET /api/kept", SELF),
     Entry("GET /api/runs/{kept_run}/kept", KEEPS),

@@ -37,7 +37,13 @@ ENTRIES = (
     Handler("ShellState.toggle_sheet", LOCAL),
     Handler("NoticeState.show", LOCAL, {"text": "x", "kind": ""}),
     Handler("NoticeState.close", LOCAL),
+    Handler("NoticeState.to_login", LOCAL),
     Handler("Elsewhere.arrive", LOCAL),
+    # -- the inbox
+    Handler("InboxState.load", SELF),
+    Handler("InboxState.show_more", SELF),
+    Handler("InboxState.opened", KEEPS, {"item_id": "{inbox_id}"}, writes=True),
+    Handler("InboxState.read_all", SELF, writes=True),
     # -- projects
     Handler("ProjectsState.load", SELF),
     Handler("ProjectsState.to_last", SELF),

@@ -11,6 +11,7 @@ from engine.models import Ask, Batch, KeptWork, Run, RunDiff, RunEvent, now
 from engine.storage import BUNDLE, FILES
 from openlinear import db
 from openlinear.engine_client import batches_client
+from openlinear.models import InboxItem
 from openlinear.services import projects, tasks
 from openlinear.services.views import Actor, TaskView
 from tests.support.engine import new_run
@@ -63,7 +64,17 @@ async def fill(actor: Actor, project_id: UUID, scope: str, kept: str, home: Path
             "ended_batch": await _batch(session, actor, cards["retry_task"], scope, **_ended(scope)),
         }
         _keep(session, actor, failed, kept, home)
-    made = {**ids, **batches, "ask_id": ask.id, "run_id": asking.id, "kept_run": failed.id}
+        item = InboxItem(user_id=actor.id, project_id=project_id, task_id=ids["idle_task"], run_id=failed.id)
+        item.status, item.message = "failed", canary(kept)
+        session.add(item)
+    made = {
+        **ids,
+        **batches,
+        "ask_id": ask.id,
+        "run_id": asking.id,
+        "kept_run": failed.id,
+        "inbox_id": item.id,
+    }
     return {name: str(ident) for name, ident in made.items()}
 
 

@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, get_args
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from engine.models import StorageReport
 from openlinear import db
-from openlinear.models import AuditEntry
+from openlinear.models import AuditEntry, InboxItem
 from openlinear.services import accounts, invitations, labels, members, preferences, providers, tasks, teams
 from openlinear.services.views import Actor
 from tests.integration.permissions.things import SEALED, canary, fill, make_project
@@ -102,6 +102,9 @@ async def _person(role: Role, make_actor: MakeActor) -> Person:
     async with db.transaction() as session:
         wanted = tasks.TaskInput(own["my_project"], canary(role), labels=[str(label.id)])
         own["my_task"] = (await tasks.create_task(session, actor, wanted)).id
+        told = InboxItem(user_id=actor.id, project_id=own["my_project"], task_id=own["my_task"])
+        told.run_id, told.status, told.message = uuid4(), "done", canary(role)
+        session.add(told)
     async with db.transaction() as session:
         token, _ = await accounts.login(session, actor.email, PASSWORD, address="test")
     return Person(role, actor, token, {name: str(ident) for name, ident in own.items()})
