@@ -14,9 +14,13 @@ from tests.integration.permissions.matrix import (
     UNFIT,
     Entry,
 )
+from tests.integration.permissions.world import ROLES
+from tests.support.product import PASSWORD
 
 URL = "https://example.com/new.git"
-NEW = {"name": "New", "email": "new@example.com", "password": "correct horse battery"}
+NEW = {"name": "New", "email": "new@example.com", "password": PASSWORD}
+ALL = ("personal", "team", *ROLES)
+"""An administrator sees everybody's name and email."""
 BATCH = {"mode": "parallel", "taskIds": ["{retry_task}"]}
 
 ENTRIES = (
@@ -25,6 +29,22 @@ ENTRIES = (
     Entry("POST /api/auth/login", OPEN, {"email": "new@example.com", "password": "wrong"}, ok="401"),
     Entry("GET /api/auth/me", SELF),
     Entry("POST /api/auth/logout", SELF),
+    Entry("GET /api/auth/registration", OPEN),
+    Entry("POST /api/auth/forgot", OPEN, {"email": "nobody@example.com"}, ok="409"),
+    Entry("POST /api/auth/reset", OPEN, {"token": "wrong", "newPassword": "another long horse"}, ok="403"),
+    Entry("POST /api/account/password", SELF, {"currentPassword": PASSWORD, "newPassword": "another horse"}),
+    Entry("GET /api/account/sessions", SELF),
+    Entry("DELETE /api/account/sessions", SELF),
+    Entry("DELETE /api/account/sessions/{login_id}", KEEPS),
+    Entry("GET /api/account/tokens", SELF),
+    Entry("POST /api/account/tokens", SELF, {"name": "New"}),
+    Entry("DELETE /api/account/tokens/{token_id}", KEEPS),
+    Entry("POST /api/account/administrator", SELF, {"token": "wrong"}, ok="403"),
+    Entry("GET /api/admin/accounts", FIRST, shows=ALL),
+    Entry("PATCH /api/admin/accounts/{mate_id}", FIRST, {"disabled": True}, shows=ALL),
+    Entry("GET /api/admin/invitations", FIRST),
+    Entry("POST /api/admin/invitations", FIRST),
+    Entry("DELETE /api/admin/invitations/{account_invitation}", FIRST, shows=("server",)),
     Entry("GET /api/settings", SELF),
     Entry("PATCH /api/settings", SELF, {"autoApprove": True}),
     Entry("GET /api/audit", SELF),

@@ -55,7 +55,9 @@ MANAGES = _rule("its owner, a team's admins", _OWNER, _ADMINS, _ADMINS)
 OWNS = _rule("its owner, a team's owners", _OWNER, _OWNER, _OWNER)
 RUNS = _rule("who began it, and a team's admins", _OWNER, _ADMINS, IN_TEAM)
 KEEPS = _rule("who began it", _OWNER, _OWNER, ("member",), refused="404")
-FIRST = _rule("the first account", ("first",), ("first",), ("first",), hidden="403")
+FIRST = _rule(
+    "the first account, which is the administrator's", ("first",), ("first",), ("first",), hidden="403"
+)
 MIXED = _rule("nobody: it is not the caller's to combine", (), (), (), refused="404")
 """One id is the caller's own, another is not. Called by those alone who do not see the other."""
 UNFIT = _rule("nobody: named where it does not belong", (), (), (), refused="422", hidden="422")

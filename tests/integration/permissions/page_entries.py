@@ -5,6 +5,7 @@
 
 from openlinear.pages.waits import Needed
 from openlinear.services import paging
+from tests.integration.permissions.api_entries import ALL
 from tests.integration.permissions.matrix import FIRST, KEEPS, LOCAL, MANAGES, OWNS, RUNS, SEES, SELF, Handler
 
 BOARD = "/p/{project_id}"
@@ -161,6 +162,28 @@ ENTRIES = (
     Handler("TeamState.remove_project", MANAGES, {"project_id": "{spare_project}"}, at=TEAM, writes=True),
     Handler("TeamState.delete", OWNS, at="/teams/{spare_team}", writes=True),
     Handler("TeamState.delete", OWNS, at=TEAM, ok="409"),
+    # -- accounts
+    Handler("AccountState.load", SELF),
+    Handler("AccountState.end", KEEPS, {"login_id": "{login_id}"}, writes=True),
+    Handler("AccountState.end_others", SELF, writes=True),
+    Handler("AccountState.revoke", KEEPS, {"token_id": "{token_id}"}, writes=True),
+    Handler("AdministrationState.load", FIRST, shows=ALL),
+    Handler("AdministrationState.show_more", FIRST, shows=ALL),
+    Handler(
+        "AdministrationState.set_admin",
+        FIRST,
+        {"user_id": "{mate_id}", "admin": True},
+        writes=True,
+        shows=ALL,
+    ),
+    Handler(
+        "AdministrationState.set_disabled",
+        FIRST,
+        {"user_id": "{mate_id}", "disabled": True},
+        writes=True,
+        shows=ALL,
+    ),
+    Handler("AdministrationState.revoke", FIRST, {"link_id": "{account_invitation}"}, writes=True, shows=ALL),
     # -- settings
     Handler("SettingsState.load", SELF),
     Handler("SettingsState.set_number", SELF, {"name": "parallel_limit", "text": "2"}, writes=True),

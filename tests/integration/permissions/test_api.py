@@ -14,7 +14,7 @@ from fastapi.routing import iter_route_contexts
 from openlinear.api.app import REST, create_api
 from tests.integration.permissions.api_entries import ENTRIES
 from tests.integration.permissions.evidence import evidence
-from tests.integration.permissions.matrix import MIXED, UNFIT, filled, normalized
+from tests.integration.permissions.matrix import MIXED, OPEN, STREAM, UNFIT, filled, normalized
 from tests.integration.permissions.walk import Call, Seen, calls, plain, told, walk
 from tests.integration.permissions.world import World
 
@@ -32,6 +32,27 @@ def test_no_route_hides_from_the_document() -> None:
     paths = {normalized(str(route.path)) for route in iter_route_contexts(api.routes)}
     documented = {normalized(path) for path in api.openapi()["paths"]}
     assert paths - documented == {"/api/openapi.json", "/metrics", normalized(REST)}
+
+
+async def test_a_token_that_may_read_shows_its_owners_things_and_changes_nothing(
+    world: World, api: httpx.AsyncClient, database: str
+) -> None:
+    headers = {"Authorization": f"Bearer {world.things['personal']['reading']}"}
+    wrong = []
+    await api.get("/api/auth/me", headers=headers)  # that it was used is written every few minutes
+    async with evidence(database) as kept:
+        for call in calls(world, ENTRIES):
+            entry = call.entry
+            if call.role != "owner" or call.outcome != "done" or entry.rule in (OPEN, STREAM):
+                continue
+            url, body = filled(entry.url, call.ids), filled(entry.body, call.ids)
+            answer = await api.request(entry.method, url, json=body, headers=headers)
+            own = entry.url.startswith("/api/account/")
+            if not str(answer.status_code).startswith("2" if entry.reads and not own else "403"):
+                wrong.append(f"{entry}: {answer.status_code} {answer.text[:200]}")
+            if written := await kept.written():
+                wrong.append(f"{entry}: writes {written}")
+    assert not wrong, "\n".join(["", *wrong])
 
 
 ODD: tuple[Any, ...] = (None, [], {}, {"name": "", "title": "", "role": "x", "limits": {"dollars": -1}})

@@ -4,7 +4,7 @@ A canary, or the id of a thing, that turns up where its scope is not in sight is
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, get_args
 from uuid import UUID, uuid4
@@ -12,7 +12,20 @@ from uuid import UUID, uuid4
 from engine.models import StorageReport
 from openlinear import db
 from openlinear.models import AuditEntry, InboxItem
-from openlinear.services import accounts, invitations, labels, members, preferences, providers, tasks, teams
+from openlinear.services import (
+    accounts,
+    administration,
+    first,
+    invitations,
+    labels,
+    logins,
+    members,
+    preferences,
+    providers,
+    tasks,
+    teams,
+    tokens,
+)
 from openlinear.services.views import Actor
 from tests.integration.permissions.things import SEALED, canary, fill, make_project
 from tests.support.product import PASSWORD, MakeActor
@@ -20,12 +33,13 @@ from tests.support.teams import invited
 
 Role = Literal["nobody", "first", "stranger", "other", "leaver", "member", "admin", "owner"]
 ROLES: tuple[Role, ...] = get_args(Role)
-"""`first` has the installation's first account, `other` owns another team, `leaver` was in this one."""
+"""`first` has the first account and is the administrator, `other` owns another team, `leaver` was in this."""
 IN_TEAM: tuple[Role, ...] = ("member", "admin", "owner")
 Kind = Literal["personal", "team", "member's"]
 """What is the owner's alone; what is the team's; what a member of the team executes in it."""
 SIGHT: Mapping[Role, frozenset[str]] = {
     **{role: frozenset() for role in ROLES},
+    "first": frozenset({"server"}),
     "member": frozenset({"team", "kept-member"}),
     "admin": frozenset({"team", "managed"}),
     "owner": frozenset({"team", "managed", "personal", "kept-personal", "kept-team"}),
@@ -60,24 +74,28 @@ class World:
 async def build(make_actor: MakeActor, home: Path) -> World:
     people = {role: await _person(role, make_actor) for role in ROLES[1:]}
     owner, member, leaver = (people[role].actor for role in ("owner", "member", "leaver"))
-    personal = await _kind(owner, "personal", None, home)
+    personal = await _kind(owner, "personal", None, home) | await _account(owner)
     team = await _team(people, make_actor)
     team |= await _kind(owner, "team", UUID(team["team_id"]), home)
     project_id = UUID(team["project_id"])
     by_member = await fill(member, project_id, "team", "kept-member", home)
+    team |= await _administer(people["first"].actor)
     by_leaver = await fill(leaver, project_id, "team", "kept-leaver", home)
     await members.remove_member(owner, UUID(team["team_id"]), leaver.id)
     await members.remove_member(owner, UUID(team["spare_team"]), leaver.id)
     await _disk([personal["project_id"], team["project_id"]])
     managed = {canary("managed"), team["invitation_id"]}
+    account = {team["account_invitation"]}
     known = {str(people[role].actor.id) for role in (*IN_TEAM, "leaver")}
     ids = {role: {person.actor.email, *person.own.values()} - known for role, person in people.items()}
     scopes = {
         **{role: frozenset({canary(role), *found}) for role, found in ids.items()},
         "personal": frozenset({canary("personal"), *personal.values()}),
         "team": frozenset({canary("team"), *known, *team.values(), *by_member.values(), *by_leaver.values()})
-        - managed,
+        - managed
+        - account,
         "managed": frozenset(managed),
+        "server": frozenset(account),
         "sealed": frozenset({SEALED, "$2b$"}),
         **{f"kept-{whose}": frozenset({canary(f"kept-{whose}")}) for whose in ("personal", "team", "member")},
         "kept-leaver": frozenset({canary("kept-leaver")}),
@@ -139,6 +157,26 @@ async def _kind(owner: Actor, scope: str, team_id: UUID | None, home: Path) -> d
         label = await labels.create_label(session, owner, canary(scope), team_id=team_id)
     ids = await fill(owner, project_id, scope, f"kept-{scope}", home)
     return {**ids, "project_id": str(project_id), "spare_project": str(spare), "label_id": str(label.id)}
+
+
+async def _administer(actor: Actor) -> dict[str, str]:
+    """Make this person the administrator; an invitation of theirs to make an account."""
+    async with db.transaction() as session:
+        await first.become(session, actor, first.token())
+        admin = replace(actor, admin=True)
+        await administration.invite(session, admin)
+        (made,) = await administration.list_invitations(session, admin)
+    return {"account_invitation": str(made.id)}
+
+
+async def _account(owner: Actor) -> dict[str, str]:
+    """Another login of the owner's, and an access token that may read."""
+    async with db.transaction() as session:
+        await accounts.login(session, owner.email, PASSWORD, address="test", device=canary("personal"))
+        mine = await logins.list_logins(session, owner)
+        (login,) = [one for one in mine if canary("personal") in one.device]
+        made = await tokens.make(session, owner, canary("personal"))
+    return {"login_id": str(login.id), "token_id": str(made.view.id), "reading": made.token}
 
 
 async def _disk(project_ids: list[str]) -> None:
