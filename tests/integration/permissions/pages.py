@@ -78,6 +78,7 @@ class Pages:
         """The connection ends. What its tab held is kept for a while, unless it is to be forgotten."""
         await (app.event_namespace.on_disconnect(sid) or asyncio.sleep(0))
         del self.rooms[sid]
+        self.sent = [(there, text) for there, text in self.sent if there & self.rooms.keys()]
         if forgotten:
             app.state_manager.states.pop(sid, None)
 
@@ -133,9 +134,8 @@ async def pages(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Pages]:
     namespace = app.event_namespace
     for name in ("emit", "enter_room", "leave_room"):
         monkeypatch.setattr(namespace, name, getattr(site, name))
-    monkeypatch.setattr(
-        namespace, "on_disconnect", namespace.on_disconnect
-    )  # which the hub puts itself before
+    # The hub puts itself before it; afterwards it is as it was.
+    monkeypatch.setattr(namespace, "on_disconnect", namespace.on_disconnect)
     monkeypatch.setattr(hub, "_app", None)
     with app.set_contexts():
         async with app._setup_event_processor():
