@@ -147,6 +147,7 @@ class Containers:
             self._sandbox.clear_trials(under_way=True),
             *(self._park_one(user_id) for user_id in await self._sandbox.found()),
         )
+        await self._sandbox.rest()
 
     async def _park_one(self, user_id: UUID) -> None:
         async with self._locked(user_id) as (session, _):

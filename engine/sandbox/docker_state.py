@@ -105,6 +105,11 @@ def _unix(date: str) -> float:
 
 
 def _url(container: Any) -> str | None:
-    """Where the server is published now: the engine chooses a port at every start."""
-    bindings = container.attrs["NetworkSettings"]["Ports"].get(spec.PORT)
-    return f"http://127.0.0.1:{bindings[0]['HostPort']}" if bindings else None
+    """Where the server is now: at the container's own address on the inner network, which publishes no port,
+    or (EGRESS=off) where it is published. Both may be others after a start.
+    """
+    network = container.attrs["NetworkSettings"]
+    if bindings := network["Ports"].get(spec.PORT):
+        return f"http://127.0.0.1:{bindings[0]['HostPort']}"
+    address = next((one["IPAddress"] for one in network["Networks"].values()), "")
+    return f"http://{address}:{spec.PORT.partition('/')[0]}" if address else None

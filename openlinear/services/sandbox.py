@@ -25,3 +25,9 @@ async def require_fit(session: AsyncSession) -> None:
     accounts = await session.scalar(select(func.count()).select_from(User)) or 0
     if accounts > 1:
         raise Conflict(FOR_ONE.format(accounts=accounts))
+
+
+async def keeps_egress(session: AsyncSession) -> bool:
+    """Whether agents are held to what their user lets them reach. Unknown while no worker is there."""
+    on_this_machine = (await engine_client().health(session)).sandbox in ON_THIS_MACHINE
+    return get_settings().egress == "on" and not on_this_machine

@@ -44,6 +44,9 @@ class Shelf:
     async def found(self) -> dict[UUID, BoxState]:
         return dict(self.states)
 
+    async def rest(self) -> None:
+        self.done.append("rest")
+
     async def clear_trials(self, *, under_way: bool = False) -> list[UUID]:
         self.done.append(f"clear trials, {under_way=}")
         return []
