@@ -42,6 +42,8 @@ class EngineSettings(BaseSettings):
     opencode_image: str = "opencode-worker:latest"
     container_memory_mb: int = Field(512, ge=256)
     container_pids: int = Field(256, ge=64)
+    container_file_mb: int = Field(8192, ge=16)
+    """How large one file may become that an agent writes."""
     container_idle_pause_seconds: float = Field(0.0, ge=0)
     container_idle_timeout_ms: int = Field(7_200_000, ge=1000)
     egress: Literal["on", "off"] = "on"

@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from uuid import UUID
 
-from docker.types import LogConfig, Mount
+from docker.types import LogConfig, Mount, Ulimit
 
 from engine.sandbox import egress_way as egress
 from engine.settings import EngineSettings
@@ -65,6 +65,10 @@ def trial_name(settings: EngineSettings, trial_id: UUID) -> str:
 
 def network_name(settings: EngineSettings) -> str:
     return f"openlinear{_suffix(settings)}"
+
+
+def inner_name(settings: EngineSettings) -> str:
+    return f"{network_name(settings)}-inner"
 
 
 def volumes(settings: EngineSettings, user_id: UUID) -> dict[str, PurePosixPath]:
@@ -159,7 +163,12 @@ def _limits(settings: EngineSettings) -> dict[str, Any]:
         "memswap_limit": memory,
         "cpu_shares": 512,
         "pids_limit": settings.container_pids,
+        "ulimits": [_limit("fsize", settings.container_file_mb << 20)],
     }
+
+
+def _limit(name: str, most: int) -> Ulimit:
+    return Ulimit(name=name, soft=most, hard=most)
 
 
 def _hardening(settings: EngineSettings) -> dict[str, Any]:

@@ -36,7 +36,7 @@ async def inner_network(settings: EngineSettings, daemon: Daemon) -> str:
         settings,
         daemon,
         spec.inner_labels(settings),
-        f"{spec.network_name(settings)}-inner",
+        spec.inner_name(settings),
         internal=True,
         options={**_APART, "com.docker.network.bridge.name": spec.bridge_name(settings)},
     )

@@ -13,7 +13,7 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from docker.errors import APIError, NotFound
 from docker.types import LogConfig, Mount
@@ -74,7 +74,7 @@ class EgressProxy:
         text = json.dumps(egress_rules.policy(egress, self._settings))
         if path.is_file() and path.read_text() == text:
             return
-        partial = path.with_name(f".{user_id}.{os.getpid()}")
+        partial = path.with_name(f".{uuid4()}")
         partial.write_text(text)
         partial.chmod(0o644)
         partial.replace(path)

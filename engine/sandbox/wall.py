@@ -28,13 +28,6 @@ async def close_host(bridge: str) -> None:
         _told.add(bridge)
 
 
-async def open_host(bridge: str) -> None:
-    """Take the rule away, with the bridge it was for."""
-    for command in COMMANDS:
-        while await _run(command, "-D", *rule(bridge)) == 0:
-            pass
-
-
 async def closed(bridge: str) -> bool | None:
     """Whether the rule is there; None where that cannot be told."""
     code = await _run(COMMANDS[0], "-C", *rule(bridge))

@@ -1,0 +1,180 @@
+"""The real agent in its real container, told by a scripted model to break out. Each attempt is judged by what it
+reached; each has a control that shows it would have, were it let.
+"""
+
+import asyncio
+from urllib.parse import urlsplit
+
+import pytest
+
+from tests.support.gitserver import TOKEN, run_git
+from tests.support.hostile import MOST_FILE_MB, Attempts, Den
+from tests.support.modelserver import Bash, Turn, Write
+from tests.support.stack import Json
+
+SECRET = "alice-secret-7f3a91"
+OWN = "mallory-own-55d0c2"
+
+
+@pytest.fixture(scope="session")
+async def alice_at_work(den: Den) -> Json:
+    """A run of Alice's that is under way, with a secret in its repository and another in its workspace."""
+    repo = den.stack.git.create("alice/private", {"secret.txt": f"{SECRET}-mirror\n"})
+    script = den.stack.model.script(
+        "alice",
+        Turn("", [Write("notes.txt", f"{SECRET}-workspace\n")]),
+        Turn("", [Bash(f"echo {SECRET}-home > ~/.cache/secret; sleep 5")]),
+        Turn("Done."),
+    )
+    task = await den.alice.task(await den.alice.project(repo), "Keep a secret", description=script)
+    await den.alice.execute(task)
+    await den.alice.ended(task)
+    return task
+
+
+def address(den: Den) -> str:
+    (network,) = den.container(den.alice).attrs["NetworkSettings"]["Networks"].values()
+    return str(network["IPAddress"])
+
+
+async def test_the_network_leads_where_the_policy_says_and_nowhere_else(
+    den: Den, alice_at_work: Json
+) -> None:
+    alice, engine = address(den), urlsplit(den.stack.url).port
+    listed: Attempts = {
+        "listed, asked": ["proxied", "host.docker.internal", den.listed.port, "listed-asked"],
+        "listed, tunnelled": ["tunnelled", "host.docker.internal", den.listed.port, "listed-tunnel"],
+    }
+    direct = {
+        f"{name} at {host}": ["tcp", host, canary.port, f"direct-{name}"]
+        for name, canary in (("listed", den.listed), ("unlisted", den.unlisted))
+        for host in (den.inner, den.outer)
+    }
+    names: Attempts = {"names": ["udp", den.outer, den.names.port, "direct"]}
+    closed: Attempts = {
+        **direct,
+        **names,
+        "names, inside": ["udp", den.inner, den.names.port, "direct"],
+        "names, by Docker": ["udp", "127.0.0.11", 53, "docker"],
+        "a public name": ["resolve", "leak.canary.test"],
+        "the engine": ["tcp", den.inner, engine, "engine"],
+        "loopback": ["tcp", "127.0.0.1", den.inward.port, "loopback"],
+        "another container": ["tcp", alice, 4096, "global/health"],
+        "metadata": ["tcp", "169.254.169.254", 80, "latest/meta-data"],
+    }
+    refused = [
+        ("host.docker.internal", den.unlisted.port),
+        (den.inner, den.listed.port),
+        (den.outer, den.unlisted.port),
+    ]
+    refused += [("127.0.0.1", den.inward.port), ("localhost", engine), ("169.254.169.254", 80), (alice, 4096)]
+    refused += [("example.com", 443), ("host.docker.internal", 22), ("[::1]", den.inward.port)]
+    for host, port in refused:
+        closed[f"{host}:{port} asked"] = ["proxied", host, port, "by-proxy"]
+        closed[f"{host}:{port} tunnelled"] = ["tunnelled", host, port, "by-proxy"]
+
+    found = await den.tried(den.mallory, "network", {**listed, **closed})
+    control = den.control({**{name: one for name, one in direct.items() if den.outer in name}, **names})
+    assert {name: found[name] for name in listed if not found[name].startswith("reached")} == {}
+    assert {name: said for name, said in control.items() if not said.startswith("reached")} == {}
+    assert {name: found[name] for name in closed if found[name].startswith("reached")} == {}
+    assert sorted(den.listed.hits) == ["direct-listed", "listed-asked", "listed-tunnel"], (
+        "one is the control's"
+    )
+    assert den.unlisted.hits == ["direct-unlisted"], "the control's"
+    assert (den.inward.hits, den.names.hits) == ([], ["direct"])
+    async with asyncio.timeout(5):
+        reader, writer = await asyncio.open_connection(alice, 4096)
+        writer.write(b"GET /global/health HTTP/1.0\r\n\r\n")
+        assert b"401" in await reader.readline(), "the engine reaches what others do not"
+        writer.close()
+
+
+async def test_what_is_anothers_is_not_there(den: Den, alice_at_work: Json) -> None:
+    socket_folder = den.stack.environment["DATABASE_URL"].rpartition("host=")[2].replace("%2F", "/")
+    markers = [SECRET, OWN]
+    found = await den.tried(
+        den.mallory,
+        "files",
+        {
+            "files": ["search", markers],
+            "processes": [
+                "environments",
+                [SECRET, den.stack.environment["OPENLINEAR_SECRET_KEY"], "PROBE_SHOWS"],
+            ],
+            "sockets": ["sockets"],
+            "docker": ["connect_unix", "/var/run/docker.sock"],
+            "database": ["connect_unix", f"{socket_folder}/.s.PGSQL.5432"],
+            "proxy": ["connect_unix", "/run/egress/proxy.sock"],
+            "own file": ["write", "/home/opencode/.cache/mine"],
+            "the proxy's folder": ["write", "/run/egress/planted"],
+            "the system": ["write", "/usr/local/bin/planted"],
+            "borrowed objects": ["write", "/home/opencode/objects/planted"],
+            "device": ["device", "/home/opencode/.cache/zero"],
+            "mount": ["mount", "none", "/tmp"],
+            "user namespace": ["unshare"],
+            "own marker": ["run", ["sh", "-c", f"echo {OWN}"]],
+        },
+    )
+    assert found["sockets"] == "reached: /run/egress/proxy.sock"
+    assert found["files"] == f"reached: {OWN}", "its own is found, Alice's is not"
+    assert found["processes"] == "reached: "
+    reached = {name for name, said in found.items() if said.startswith("reached")}
+    assert reached == {"files", "processes", "sockets", "proxy", "own file", "own marker"}
+    alices = den.container(den.alice).exec_run(["grep", "-rlF", SECRET, "/home/opencode"])
+    assert alices.exit_code == 0, "hers are where they should be"
+
+
+async def test_it_cannot_push_by_itself(den: Den, alice_at_work: Json) -> None:
+    repo = den.stack.git.create("hostile/push-target", {"a.txt": "one\n"})
+    url = urlsplit(repo.url)._replace(netloc=f"x-access-token:{TOKEN}@{urlsplit(repo.url).netloc}").geturl()
+    found = await den.tried(
+        den.mallory,
+        "push",
+        {
+            "origin": ["run", ["git", "push", "origin", "HEAD:refs/heads/planted"]],
+            "known address": ["run", ["git", "push", url, "HEAD:refs/heads/planted"]],
+            "by the engine's address": [
+                "run",
+                [
+                    "git",
+                    "push",
+                    url.replace("127.0.0.1", den.inner).replace("localhost", den.inner),
+                    "HEAD:planted",
+                ],
+            ],
+            "git works": ["run", ["git", "log", "--oneline"]],
+        },
+    )
+    assert {name for name, said in found.items() if said.startswith("reached")} == {"git works"}
+    assert set(repo.branches()) == {"main"}
+    run_git("push", url, "HEAD:refs/heads/control", cwd=repo.path)
+    assert "control" in repo.branches(), "with the token and a way there, it goes"
+
+
+async def test_what_it_takes_is_bounded_and_nobody_else_notices(den: Den, alice_at_work: Json) -> None:
+    script = den.stack.model.script("beside", Turn("", [Write("b.txt", "beside\n")]), Turn("Done."))
+    repo = den.stack.git.create("alice/beside", {"a.txt": "one\n"})
+    task = await den.alice.task(await den.alice.project(repo), "Work beside it", description=script)
+    ten_gigabytes = 10 << 30
+    trying = asyncio.create_task(
+        den.tried(
+            den.mallory,
+            "bounds",
+            {
+                "forks": ["forks", 10_000],
+                "large": ["large", "/home/opencode/.cache/large", ten_gigabytes],
+                "large, elsewhere": ["large", "/tmp/large", ten_gigabytes],
+                "not so large": ["large", "/home/opencode/.cache/small", MOST_FILE_MB << 20],
+            },
+        )
+    )
+    await den.alice.execute(task)
+    assert (await den.alice.ended(task))["executionStatus"] == "done"
+    found = await trying
+    assert found["forks"].startswith("no: BlockingIOError")
+    assert found["large"].startswith("no: OSError: [Errno 27]")
+    assert found["large, elsewhere"].startswith("no: OSError: [Errno 27]")
+    assert found["not so large"].startswith("reached")
+    again = await den.tried(den.mallory, "afterwards", {"it works": ["run", ["true"]]})
+    assert again == {"it works": "reached: "}
