@@ -21,7 +21,7 @@ async def workers_network(settings: EngineSettings, daemon: Daemon) -> str:
     if settings.egress == "off":
         return await outer_network(settings, daemon)
     network_id = await inner_network(settings, daemon)
-    await close_host(spec.bridge_name(settings))
+    await close_host(spec.bridge_name(settings), settings.openlinear_home)
     return network_id
 
 

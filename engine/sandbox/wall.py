@@ -6,9 +6,11 @@ from the bridge, while answers to the engine's requests do. It takes root, as Do
 """
 
 import asyncio
+import fcntl
 import logging
 import os
 import shutil
+from pathlib import Path
 
 log = logging.getLogger(__name__)
 
@@ -21,9 +23,11 @@ def rule(bridge: str) -> list[str]:
     return [*matched, "-m", "comment", "--comment", "openlinear: agents", "-j", "REJECT"]
 
 
-async def close_host(bridge: str) -> None:
+async def close_host(bridge: str, home: Path) -> None:
     """See that the rule is there. Where it cannot be, that is logged once and the doctor says so."""
-    if (trouble := await _closed(bridge)) and bridge not in _told:
+    if await closed(bridge):
+        return
+    if (trouble := await _close(bridge, home)) and bridge not in _told:
         log.warning("agents' containers reach what this machine listens on at 0.0.0.0: %s", trouble)
         _told.add(bridge)
 
@@ -34,14 +38,17 @@ async def closed(bridge: str) -> bool | None:
     return None if code is None else code == 0
 
 
-async def _closed(bridge: str) -> str | None:
-    """Why the rule is not there; None where it is."""
-    for command in COMMANDS:
-        if await _run(command, "-C", *rule(bridge)) == 0:
-            continue
-        code = await _run(command, "-I", *rule(bridge))
-        if code != 0 and command == COMMANDS[0]:
-            return "it takes root" if os.geteuid() != 0 else f"{command} refused the rule"
+async def _close(bridge: str, home: Path) -> str | None:
+    """Why the rule is not there; None where it is now. Under a lock: two workers would put it there twice."""
+    if os.geteuid() != 0:
+        return "it takes root to close it"
+    with (home / "docker-network.lock").open("w") as lock:
+        await asyncio.to_thread(fcntl.flock, lock, fcntl.LOCK_EX)
+        for command in reversed(COMMANDS):  # the one that is looked for comes last
+            if await _run(command, "-C", *rule(bridge)) == 0:
+                continue
+            if await _run(command, "-I", *rule(bridge)) != 0 and command == COMMANDS[0]:
+                return "iptables is not there, or refused the rule"
     return None
 
 

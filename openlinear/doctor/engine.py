@@ -117,8 +117,8 @@ async def network(ground: Ground) -> Finding | None:
             return warn(
                 "Network",
                 "Agents reach what their users choose; perhaps also what this machine serves on 0.0.0.0.",
-                "An engine that runs as root closes that (iptables), and the doctor, as root, sees it. Else let "
-                "services listen on 127.0.0.1.",
+                "An engine that runs as root closes that (iptables), and the doctor, as root, sees it. Else "
+                "let services listen on 127.0.0.1.",
             )
 
 

@@ -23,6 +23,7 @@ from tests.support.stack import Person, Stack, register, serve_stack
 
 PROBE = Path(__file__).parents[1] / "integration" / "hostile" / "probe.py"
 MOST_FILE_MB = 64
+OWN = "a-word-of-the-agents-own-repository"
 Attempts = dict[str, list[Any]]
 """Name → function of the probe and its arguments."""
 
@@ -95,6 +96,8 @@ class Den:
     unlisted: Canary
     inward: Canary
     names: Canary
+    said: dict[str, list[str]] = field(default_factory=dict)
+    """The log of each run of `tried`."""
 
     @property
     def settings(self) -> EngineSettings:
@@ -122,7 +125,7 @@ class Den:
     ) -> dict[str, str]:
         """What the attempts came to, made by the real agent of a run of this person."""
         stack = self.stack
-        files = {"probe.py": PROBE.read_text(), "attempts.json": json.dumps(attempts)}
+        files = {"probe.py": PROBE.read_text(), "attempts.json": json.dumps(attempts), "own.txt": OWN}
         repo = stack.git.create(f"hostile/{name}", files)
         result = f"/home/opencode/.cache/{name}.json"
         command = f"python3 probe.py < attempts.json > {result}; echo ended"
@@ -130,9 +133,16 @@ class Den:
         task = await person.task(await person.project(repo), "Look around", description=script)
         await person.execute(task)
         await person.ended(task, seconds)
+        self.said[name] = [entry["message"] for entry in await person.log(task)]
         done = self.container(person).exec_run(["cat", result])
         assert done.exit_code == 0, (await person.log(task), done.output)
         return dict(json.loads(done.output))
+
+    def inside(self, person: Person, attempts: Attempts) -> dict[str, str]:
+        """What the attempts come to now, beside the agent in its container."""
+        argv = ["docker", "exec", "-i", self.container(person).id, "python3", "-c", PROBE.read_text()]
+        done = subprocess.run(argv, input=json.dumps(attempts), capture_output=True, text=True, check=True)
+        return dict(json.loads(done.stdout))
 
     def control(self, attempts: Attempts) -> dict[str, str]:
         """The same attempts from a container of the same image on an ordinary network."""

@@ -1,7 +1,7 @@
 """What a hostile agent tries, run inside its container by its shell tool: `python3 probe.py < attempts.json`.
 
-Prints {name: what it came to}: "reached: …" with what was read, or "no: …" with why not. The same program is run
-elsewhere too, where the same attempts succeed: so a "no" is the cage's and not the program's.
+Prints {name: what it came to}: "reached: …" with what was read, or "no: …" with why not. The same program is
+run elsewhere too, where the same attempts succeed: so a "no" is the cage's and not the program's.
 """
 
 import json
@@ -93,7 +93,7 @@ def search(markers):
     """Files anywhere that hold one of these words."""
     patterns = [argument for marker in markers for argument in ("-e", marker)]
     skipped = ["--exclude-dir=proc", "--exclude-dir=sys", "--exclude=attempts.json"]
-    done = subprocess.run(["grep", "-rohF", *skipped, *patterns, "/"], capture_output=True, text=True)
+    done = ended(["grep", "-rohF", *skipped, *patterns, "/"])
     return ",".join(sorted(set(done.stdout.split())))
 
 
@@ -117,10 +117,10 @@ def sockets():
         if folder.startswith(("/proc", "/sys")):
             continue
         for name in names:
-            path = os.path.join(folder, name)
+            path = Path(folder, name)
             try:
-                if stat.S_ISSOCK(os.lstat(path).st_mode):
-                    found.append(path)
+                if stat.S_ISSOCK(path.lstat().st_mode):
+                    found.append(str(path))
             except OSError:
                 continue
     return ",".join(sorted(found))
@@ -132,26 +132,20 @@ def device(path):
 
 
 def mount(source, target):
-    done = subprocess.run(["mount", "-t", "tmpfs", source, target], capture_output=True, text=True)
-    if done.returncode:
-        raise PermissionError(done.stderr.strip())
-    return target
+    return passing(["mount", "-t", "tmpfs", source, target])
 
 
 def unshare():
     """A namespace of its own, in which it would be root."""
-    done = subprocess.run(["unshare", "-Ur", "id", "-u"], capture_output=True, text=True)
-    if done.returncode or done.stdout.strip() != "0":
-        raise PermissionError(done.stderr.strip())
-    return done.stdout
+    return passing(["unshare", "-Ur", "id", "-u"])
 
 
 def large(path, size):
     """A file of this size, most of it holes."""
-    with open(path, "wb") as file:
+    with Path(path).open("wb") as file:
         file.seek(size - 1)
         file.write(b"x")
-    return str(os.stat(path).st_size)
+    return str(Path(path).stat().st_size)
 
 
 def forks(most):
@@ -170,13 +164,16 @@ def forks(most):
     return str(len(children))
 
 
-def run(argv):
-    done = subprocess.run(
-        argv, capture_output=True, text=True, timeout=20, env={**os.environ, "GIT_TERMINAL_PROMPT": "0"}
-    )
+def passing(argv):
+    done = ended(argv)
     if done.returncode:
         raise PermissionError((done.stderr or done.stdout).strip()[-300:])
     return done.stdout.strip()
+
+
+def ended(argv):
+    environment = {**os.environ, "GIT_TERMINAL_PROMPT": "0"}
+    return subprocess.run(argv, check=False, capture_output=True, text=True, timeout=30, env=environment)
 
 
 def attempt(name, kind, arguments):

@@ -1,5 +1,5 @@
-"""The real agent in its real container, told by a scripted model to break out. Each attempt is judged by what it
-reached; each has a control that shows it would have, were it let.
+"""The real agent in its real container, told by a scripted model to break out. Each attempt is judged by what
+it reached; each has a control that shows it would have, were it let.
 """
 
 import asyncio
@@ -8,12 +8,11 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.support.gitserver import TOKEN, run_git
-from tests.support.hostile import MOST_FILE_MB, Attempts, Den
+from tests.support.hostile import MOST_FILE_MB, OWN, Attempts, Canary, Den
 from tests.support.modelserver import Bash, Turn, Write
 from tests.support.stack import Json
 
 SECRET = "alice-secret-7f3a91"
-OWN = "mallory-own-55d0c2"
 
 
 @pytest.fixture(scope="session")
@@ -83,11 +82,41 @@ async def test_the_network_leads_where_the_policy_says_and_nowhere_else(
     )
     assert den.unlisted.hits == ["direct-unlisted"], "the control's"
     assert (den.inward.hits, den.names.hits) == ([], ["direct"])
+    told = "Network: example.com was refused to your agents. Add it under Settings, Network."
+    assert told in den.said["network"]
     async with asyncio.timeout(5):
         reader, writer = await asyncio.open_connection(alice, 4096)
         writer.write(b"GET /global/health HTTP/1.0\r\n\r\n")
         assert b"401" in await reader.readline(), "the engine reaches what others do not"
         writer.close()
+
+
+async def test_a_change_of_policy_holds_at_once_and_opens_no_private_network(
+    den: Den, alice_at_work: Json
+) -> None:
+    def reached(canary: Canary) -> bool:
+        asked: Attempts = {"it": ["proxied", "host.docker.internal", canary.port, "changed"]}
+        return den.inside(den.mallory, asked)["it"].startswith("reached")
+
+    async def until(wanted: bool) -> None:
+        async with asyncio.timeout(10):
+            while await asyncio.to_thread(reached, den.listed) != wanted:
+                await asyncio.sleep(0.1)
+
+    await den.tried(den.mallory, "wakes", {})
+    started = den.container(den.mallory).attrs["State"]["StartedAt"]
+    await until(True)
+    await den.mallory.ask("PATCH", "/settings", body={"network": "none"})
+    await until(False)
+    assert (await den.tried(den.mallory, "model", {"it works": ["passing", ["true"]]}))[
+        "it works"
+    ] == "reached: "
+    own = f"host.docker.internal:{den.unlisted.port}"
+    await den.mallory.ask("PATCH", "/settings", body={"network": "listed", "networkHosts": [own]})
+    await until(True)
+    assert not reached(den.unlisted), "the user's own list is for the open internet alone"
+    assert den.container(den.mallory).attrs["State"]["StartedAt"] == started, "it was not restarted"
+    await den.mallory.ask("PATCH", "/settings", body={"networkHosts": []})
 
 
 async def test_what_is_anothers_is_not_there(den: Den, alice_at_work: Json) -> None:
@@ -113,14 +142,13 @@ async def test_what_is_anothers_is_not_there(den: Den, alice_at_work: Json) -> N
             "device": ["device", "/home/opencode/.cache/zero"],
             "mount": ["mount", "none", "/tmp"],
             "user namespace": ["unshare"],
-            "own marker": ["run", ["sh", "-c", f"echo {OWN}"]],
         },
     )
     assert found["sockets"] == "reached: /run/egress/proxy.sock"
     assert found["files"] == f"reached: {OWN}", "its own is found, Alice's is not"
     assert found["processes"] == "reached: "
     reached = {name for name, said in found.items() if said.startswith("reached")}
-    assert reached == {"files", "processes", "sockets", "proxy", "own file", "own marker"}
+    assert reached == {"files", "processes", "sockets", "proxy", "own file"}
     alices = den.container(den.alice).exec_run(["grep", "-rlF", SECRET, "/home/opencode"])
     assert alices.exit_code == 0, "hers are where they should be"
 
@@ -132,10 +160,10 @@ async def test_it_cannot_push_by_itself(den: Den, alice_at_work: Json) -> None:
         den.mallory,
         "push",
         {
-            "origin": ["run", ["git", "push", "origin", "HEAD:refs/heads/planted"]],
-            "known address": ["run", ["git", "push", url, "HEAD:refs/heads/planted"]],
+            "origin": ["passing", ["git", "push", "origin", "HEAD:refs/heads/planted"]],
+            "known address": ["passing", ["git", "push", url, "HEAD:refs/heads/planted"]],
             "by the engine's address": [
-                "run",
+                "passing",
                 [
                     "git",
                     "push",
@@ -143,7 +171,7 @@ async def test_it_cannot_push_by_itself(den: Den, alice_at_work: Json) -> None:
                     "HEAD:planted",
                 ],
             ],
-            "git works": ["run", ["git", "log", "--oneline"]],
+            "git works": ["passing", ["git", "log", "--oneline"]],
         },
     )
     assert {name for name, said in found.items() if said.startswith("reached")} == {"git works"}
@@ -176,5 +204,5 @@ async def test_what_it_takes_is_bounded_and_nobody_else_notices(den: Den, alice_
     assert found["large"].startswith("no: OSError: [Errno 27]")
     assert found["large, elsewhere"].startswith("no: OSError: [Errno 27]")
     assert found["not so large"].startswith("reached")
-    again = await den.tried(den.mallory, "afterwards", {"it works": ["run", ["true"]]})
+    again = await den.tried(den.mallory, "afterwards", {"it works": ["passing", ["true"]]})
     assert again == {"it works": "reached: "}
