@@ -57,6 +57,9 @@ class IdleSandbox:
 
     async def rest(self) -> None: ...
 
+    async def free_bytes(self) -> int:
+        return 1 << 40
+
     async def ensure(self, user_id: UUID, report: Report) -> Box:
         return Box(user_id, "http://127.0.0.1:9", "", PurePosixPath("/repos"), PurePosixPath("/objects"))
 

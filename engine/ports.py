@@ -138,6 +138,9 @@ class Sandbox(Protocol):
     async def found(self) -> dict[UUID, BoxState]:
         """Every sandbox of this installation that exists now, by its user."""
 
+    async def free_bytes(self) -> int:
+        """What is left of the disk that sandboxes write to. Asked each second."""
+
     async def holdings(self) -> dict[UUID, int]:
         """Bytes that each user's volumes hold, workspaces and all, whether a sandbox is there or not."""
 

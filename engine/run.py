@@ -15,7 +15,7 @@ from uuid import UUID
 
 from dbos import DBOS
 
-from engine import egress, ending
+from engine import egress, ending, space
 from engine.batches import tasks
 from engine.batches.tasks import HANDED_IN
 from engine.changes import collect_changes, free_branch, known
@@ -155,7 +155,7 @@ async def converse(here: World, run: Run, recorder: Recorder) -> End | None:
     )
     here.signals.wake(BATCHES)  # the next one's folder may be opened now
     async with egress.telling(here, run, recorder):
-        await follow_session(here, recorder, box, session, agent)
+        await space.guarded(here, box, follow_session(here, recorder, box, session, agent))
     return None
 
 

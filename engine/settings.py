@@ -44,6 +44,10 @@ class EngineSettings(BaseSettings):
     container_pids: int = Field(256, ge=64)
     container_file_mb: int = Field(8192, ge=16)
     """How large one file may become that an agent writes."""
+    user_disk_gb: float = Field(20.0, gt=0)
+    """How much one user's agents may have written, all in all; a run that grows beyond it ends."""
+    disk_reserve_gb: float = Field(2.0, ge=0)
+    """Where less is left of the disk, runs of users end who have written much."""
     container_idle_pause_seconds: float = Field(0.0, ge=0)
     container_idle_timeout_ms: int = Field(7_200_000, ge=1000)
     egress: Literal["on", "off"] = "on"

@@ -211,6 +211,9 @@ class DockerSandbox:
         states: dict[str, BoxState] = {"running": "running", "restarting": "running", "paused": "paused"}
         return {UUID(one.labels["userId"]): states.get(one.status, "stopped") for one in containers}
 
+    async def free_bytes(self) -> int:
+        return await docker_volumes.free_bytes(self._daemon)
+
     async def holdings(self) -> dict[UUID, int]:
         return await docker_volumes.holdings(self._settings, self._daemon)
 

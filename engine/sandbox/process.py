@@ -173,6 +173,9 @@ class ProcessSandbox:
         records = await asyncio.to_thread(lambda: list(folder.glob("*/server.json")))
         return {UUID(path.parent.name): states[daemon.state(daemon.load(path))] for path in records}
 
+    async def free_bytes(self) -> int:
+        return (await asyncio.to_thread(shutil.disk_usage, self._settings.openlinear_home)).free
+
     async def holdings(self) -> dict[UUID, int]:
         folder = self._settings.openlinear_home / "sandbox"
 

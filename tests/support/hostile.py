@@ -23,6 +23,7 @@ from tests.support.stack import Person, Stack, register, serve_stack
 
 PROBE = Path(__file__).parents[1] / "integration" / "hostile" / "probe.py"
 MOST_FILE_MB = 64
+MOST_GB = 0.5
 OWN = "a-word-of-the-agents-own-repository"
 Attempts = dict[str, list[Any]]
 """Name → function of the probe and its arguments."""
@@ -162,8 +163,9 @@ async def den(
         names = open_now.enter_context(dns_canary())
         for database in _fresh(postgres_url, migrated_template):
             folder = tmp_path_factory.mktemp("den")
+            limits = {"CONTAINER_FILE_MB": str(MOST_FILE_MB), "USER_DISK_GB": str(MOST_GB)}
             hosts = {"EGRESS_HOSTS": f"host.docker.internal:{listed.port}"}
-            with serve_stack(database, folder, CONTAINER_FILE_MB=str(MOST_FILE_MB), **hosts) as stack:
+            with serve_stack(database, folder, **limits, **hosts) as stack:
                 async with (
                     httpx.AsyncClient(base_url=stack.url, timeout=40) as one,
                     httpx.AsyncClient(base_url=stack.url, timeout=40) as other,

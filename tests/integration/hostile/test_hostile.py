@@ -206,3 +206,25 @@ async def test_what_it_takes_is_bounded_and_nobody_else_notices(den: Den, alice_
     assert found["not so large"].startswith("reached")
     again = await den.tried(den.mallory, "afterwards", {"it works": ["passing", ["true"]]})
     assert again == {"it works": "reached: "}
+
+
+async def test_who_fills_the_disk_is_stopped_and_it_is_given_back(den: Den, alice_at_work: Json) -> None:
+    fill = f"for i in $(seq 1000); do head -c {MOST_FILE_MB}M /dev/zero > full-$i; done"
+    script = den.stack.model.script("fill", Turn("", [Bash(fill)]), Turn("Done."))
+    task = await den.mallory.task(
+        await den.mallory.project(den.stack.git.create("hostile/fill", {".gitignore": "full-*\n"})),
+        "Fill it",
+        description=script,
+    )
+    run_id = await den.mallory.execute(task)
+    ended = await den.mallory.ended(task)
+    assert ended["executionStatus"] == "failed"
+    assert f"each user may have {MOST_GB} GB (USER_DISK_GB)" in ended["executionError"]
+    query = "SELECT cleared_at FROM runs WHERE id = %s AND cleared_at IS NOT NULL"
+    async with asyncio.timeout(60):
+        while not den.stack.rows(query, run_id):
+            await asyncio.sleep(0.2)
+    again = await den.tried(
+        den.mallory, "emptied", {"left": ["passing", ["sh", "-c", "ls -d ../*/full-1 || echo none"]]}
+    )
+    assert again == {"left": "reached: none"}
