@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.support.gitserver import TOKEN, run_git
-from tests.support.hostile import MOST_FILE_MB, OWN, Attempts, Canary, Den
+from tests.support.hostile import MOST_FILE_MB, MOST_GB, OWN, Attempts, Canary, Den
 from tests.support.modelserver import Bash, Turn, Write
 from tests.support.stack import Json
 
