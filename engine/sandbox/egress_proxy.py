@@ -171,7 +171,7 @@ class User:
             async with asyncio.timeout(CONNECT_SECONDS):
                 found = await asyncio.get_running_loop().run_in_executor(self.lookups, look)
         except (OSError, UnicodeError, TimeoutError):
-            raise Refused(502, f"the name {host} does not resolve") from None
+            raise Refused(502, f"cannot connect to {host}: the name does not resolve") from None
         return list(dict.fromkeys(str(info[4][0]) for info in found))
 
     async def refuse(self, writer: asyncio.StreamWriter, error: Refused) -> None:
@@ -213,7 +213,7 @@ async def connected(
         with contextlib.suppress(OSError, TimeoutError):
             async with asyncio.timeout(CONNECT_SECONDS):
                 return await asyncio.open_connection(ip, port)
-    raise Refused(502, f"{host} does not answer")
+    raise Refused(502, f"cannot connect to {host}")
 
 
 async def flushed(writer: asyncio.StreamWriter) -> None:
