@@ -82,7 +82,8 @@ class EgressProxy:
     def _make(self, folder: Path) -> None:
         """A folder of the proxy's, below one that nobody else on this machine may enter."""
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        folder.mkdir(mode=0o755, parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
+        folder.chmod(0o755)  # workers pass through it as another user
         if os.geteuid() == 0:
             os.chown(folder, UID, UID)
 
