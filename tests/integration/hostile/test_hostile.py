@@ -121,16 +121,13 @@ async def test_a_change_of_policy_holds_at_once_and_opens_no_private_network(
 
 async def test_what_is_anothers_is_not_there(den: Den, alice_at_work: Json) -> None:
     socket_folder = den.stack.environment["DATABASE_URL"].rpartition("host=")[2].replace("%2F", "/")
-    markers = [SECRET, OWN]
+    secrets = [den.stack.environment[name] for name in ("OPENLINEAR_SECRET_KEY", "JWT_SECRET")]
     found = await den.tried(
         den.mallory,
         "files",
         {
-            "files": ["search", markers],
-            "processes": [
-                "environments",
-                [SECRET, den.stack.environment["OPENLINEAR_SECRET_KEY"], "PROBE_SHOWS"],
-            ],
+            "files": ["search", [SECRET, OWN, *secrets]],
+            "processes": ["environments", [*secrets, "NODE_USE_ENV_PROXY"]],
             "sockets": ["sockets"],
             "docker": ["connect_unix", "/var/run/docker.sock"],
             "database": ["connect_unix", f"{socket_folder}/.s.PGSQL.5432"],
@@ -146,7 +143,7 @@ async def test_what_is_anothers_is_not_there(den: Den, alice_at_work: Json) -> N
     )
     assert found["sockets"] == "reached: /run/egress/proxy.sock"
     assert found["files"] == f"reached: {OWN}", "its own is found, Alice's is not"
-    assert found["processes"] == "reached: "
+    assert found["processes"] == "reached: NODE_USE_ENV_PROXY", "of its own, and of no secret"
     reached = {name for name, said in found.items() if said.startswith("reached")}
     assert reached == {"files", "processes", "sockets", "proxy", "own file"}
     alices = den.container(den.alice).exec_run(["grep", "-rlF", SECRET, "/home/opencode"])
