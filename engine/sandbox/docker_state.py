@@ -46,8 +46,17 @@ class Watch:
             await asyncio.sleep(0.1)
             await self._daemon.call(container.reload)
         cause = await self.cause_of_death(container)
-        told = cause.reason if cause else await self._last_words(container)
+        told = cause.reason if cause else self._out_of_reach(container) or await self._last_words(container)
         raise RunError(f"The agent server in your container did not become ready. {told}", "agent_crash")
+
+    def _out_of_reach(self, container: Any) -> str:
+        """Why a server that listens does not answer, where that can be the network's layout."""
+        if self._settings.egress == "off" or container.id not in self._listening:
+            return ""
+        return (
+            "It listens, and this machine does not reach its address. Where containers' addresses are out of "
+            "reach (Docker Desktop, an engine in a container), start OpenLinear with EGRESS=off."
+        )
 
     async def _listens(self, container: Any) -> bool:
         """Whether this start of the container has printed the line before which no request may be sent."""
