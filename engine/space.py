@@ -56,8 +56,8 @@ async def _watch(here: World, box: Box) -> None:
 
 
 async def _taken(here: World, box: Box) -> int:
-    """Bytes that the user's files take in their sandbox; holes in files take none. 0 where that fails."""
-    count = ["du", "-sk", str(box.repos.parent)]
+    """Bytes that the user's files take in their sandbox, without what they borrow; 0 where that fails."""
+    count = ["du", "-sk", f"--exclude={box.objects}", str(box.repos.parent)]
     try:
         counted = await here.sandbox.exec(box, count, timeout=COUNT_SECONDS, limit=1 << 20)
     except RunError:  # a sandbox that died is for others to tell
