@@ -58,6 +58,7 @@ async def test_the_network_leads_where_the_policy_says_and_nowhere_else(
         "a public name": ["resolve", "leak.canary.test"],
         "the engine": ["tcp", den.inner, engine, "engine"],
         "loopback": ["tcp", "127.0.0.1", den.inward.port, "loopback"],
+        "the database": ["tcp", den.inner, 5432, "database"],
         "another container": ["tcp", alice, 4096, "global/health"],
         "metadata": ["tcp", "169.254.169.254", 80, "latest/meta-data"],
     }
@@ -148,6 +149,38 @@ async def test_what_is_anothers_is_not_there(den: Den, alice_at_work: Json) -> N
     assert reached == {"files", "processes", "sockets", "proxy", "own file"}
     alices = den.container(den.alice).exec_run(["grep", "-rlF", SECRET, "/home/opencode"])
     assert alices.exit_code == 0, "hers are where they should be"
+
+
+async def test_nothing_it_says_is_in_anothers_run(den: Den, alice_at_work: Json) -> None:
+    """Events are written by the engine alone, of the session it opened in that user's own container."""
+    before = await den.alice.log(alice_at_work)
+    ((run_id,),) = den.stack.rows("SELECT id FROM runs WHERE task_id = %s", alice_at_work["id"])
+    folder = f"/home/opencode/repos/{run_id}"
+    session = (
+        'curl -sS --fail -u opencode:$(cat ~/.local/share/opencode/.server-password) -d \'{"title":"%s"}\' '
+        "-H content-type:application/json http://127.0.0.1:4096/session?directory=%s"
+    )
+    board = f"{den.stack.url.replace('localhost', den.inner)}/api/tasks/{alice_at_work['id']}"
+    found = await den.tried(
+        den.mallory,
+        "events",
+        {
+            "a session of hers": [
+                "passing",
+                ["sh", "-c", f"mkdir -p {folder} && {session % (run_id, folder)}"],
+            ],
+            "her workspace": ["write", f"{folder}/planted"],
+            "her task": ["passing", ["curl", "-sS", "--fail", "-m", "5", "--noproxy", "*", board]],
+            "her task, by the proxy": ["passing", ["curl", "-sS", "--fail", "-m", "5", board]],
+        },
+    )
+    reached = {name for name, said in found.items() if said.startswith("reached")}
+    assert reached <= {"a session of hers", "her workspace"}, (
+        "in its own container it may write what it likes"
+    )
+    assert "a session of hers" in reached, "its own server takes it"
+    assert await den.alice.log(alice_at_work) == before
+    assert den.container(den.alice).exec_run(["ls", f"{folder}/planted"]).exit_code != 0
 
 
 async def test_it_cannot_push_by_itself(den: Den, alice_at_work: Json) -> None:
