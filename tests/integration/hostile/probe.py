@@ -91,9 +91,8 @@ def write(path):
 
 def search(markers):
     """Files anywhere that hold one of these words."""
-    patterns = [argument for marker in markers for argument in ("-e", marker)]
     skipped = ["--exclude-dir=proc", "--exclude-dir=sys", "--exclude=attempts.json"]
-    done = ended(["grep", "-rohF", *skipped, *patterns, "/"])
+    done = ended(["grep", "-rohF", *skipped, "-f", "-", "/"], "\n".join(markers))
     return ",".join(sorted(set(done.stdout.split())))
 
 
@@ -171,9 +170,11 @@ def passing(argv):
     return done.stdout.strip()
 
 
-def ended(argv):
+def ended(argv, said=""):
     environment = {**os.environ, "GIT_TERMINAL_PROMPT": "0"}
-    return subprocess.run(argv, check=False, capture_output=True, text=True, timeout=30, env=environment)
+    return subprocess.run(
+        argv, check=False, capture_output=True, text=True, timeout=30, env=environment, input=said
+    )
 
 
 def attempt(name, kind, arguments):
