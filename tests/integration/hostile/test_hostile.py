@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from engine.sandbox import egress_rules
 from tests.support.gitserver import TOKEN, run_git
 from tests.support.hostile import MOST_FILE_MB, MOST_GB, OWN, Attempts, Canary, Den
 from tests.support.modelserver import Bash, Turn, Write
@@ -118,6 +119,26 @@ async def test_a_change_of_policy_holds_at_once_and_opens_no_private_network(
     assert not reached(den.unlisted), "the user's own list is for the open internet alone"
     assert den.container(den.mallory).attrs["State"]["StartedAt"] == started, "it was not restarted"
     await den.mallory.ask("PATCH", "/settings", body={"networkHosts": []})
+
+
+async def test_every_tool_that_agents_use_asks_the_proxy(den: Den, alice_at_work: Json) -> None:
+    """Each for a host of its own, which is not listed: so that it was asked for shows in what was refused."""
+    script = "fetch('https://%s.example.com/').catch(error => console.log(String(error)))"
+    tools = {
+        "curl": ["curl", "-sS", "https://curl.example.com/"],
+        "git": ["git", "ls-remote", "https://git.example.com/x.git"],
+        "pip": ["pip", "download", "--retries", "0", "--index-url", "https://pip.example.com/simple", "x"],
+        "npm": ["npm", "view", "--fetch-retries=0", "--registry=https://npm.example.com/", "x"],
+        "python": ["python3", "-c", "import urllib.request as u; u.urlopen('https://python.example.com/')"],
+        "node": ["node", "-e", script % "node"],
+        "agent": ["env", "BUN_BE_BUN=1", "opencode", "-e", script % "agent"],
+    }
+    await den.tried(den.mallory, "tools", {name: ["passing", argv] for name, argv in tools.items()})
+    noted = den.stack.home / "egress" / "sockets" / den.mallory.id / "refused.json"
+    wanted = {f"{name}.example.com" for name in tools}
+    async with asyncio.timeout(10):
+        while not wanted <= egress_rules.refused(noted).keys():
+            await asyncio.sleep(0.1)
 
 
 async def test_what_is_anothers_is_not_there(den: Den, alice_at_work: Json) -> None:
