@@ -29,7 +29,7 @@ class NetworkState(Personal, rx.State):
     async def load(self) -> None:
         async with self._acting() as (session, actor):
             chosen = await preferences.get_settings(session, actor)
-            self.kept = await sandbox.keeps_egress(session)
+            self.kept = await sandbox.keeps_egress(session, actor)
         self.network, self.hosts = chosen.network, "\n".join(chosen.network_hosts)
 
     @rx.event
