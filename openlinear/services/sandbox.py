@@ -28,7 +28,7 @@ async def require_fit(session: AsyncSession) -> None:
         raise Conflict(FOR_ONE.format(accounts=accounts))
 
 
-async def keeps_egress(session: AsyncSession, _: Actor) -> bool:
+async def keeps_egress(session: AsyncSession, _actor: Actor) -> bool:
     """Whether agents are held to what their user lets them reach. Unknown while no worker is there."""
     on_this_machine = (await engine_client().health(session)).sandbox in ON_THIS_MACHINE
     return get_settings().egress == "on" and not on_this_machine
