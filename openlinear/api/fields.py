@@ -37,14 +37,14 @@ Priority = Annotated[str, _one_of(PRIORITIES)]
 Status = Annotated[str, _one_of(STATUSES)]
 Agent = Annotated[str, _one_of(AGENTS)]
 Mode = Annotated[str, _one_of(MODES)]
+_LABEL = "[a-z0-9]([a-z0-9-]{0,20}[a-z0-9])?"
 Network = Annotated[str, _one_of(NETWORKS)]
 Host = Annotated[
     str,
     WithJsonSchema(
         {
             "type": "string",
-            "pattern": r"^(\*\.)?[a-z0-9]([a-z0-9-]{0,20}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,20}[a-z0-9])?){1,5}"
-            r"(:[1-9][0-9]{0,3})?$",
+            "pattern": rf"^(\*\.)?{_LABEL}(\.{_LABEL}){{1,5}}(:[1-9][0-9]{{0,3}})?$",
         }
     ),
 ]
