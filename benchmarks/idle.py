@@ -15,6 +15,7 @@ from engine.ports import (
     AgentEvent,
     Box,
     BoxState,
+    Egress,
     Finished,
     Known,
     ModelRef,
@@ -48,6 +49,16 @@ class IdleSandbox:
 
     async def check(self) -> str | None:
         return None
+
+    async def allow(self, user_id: UUID, egress: Egress) -> None: ...
+
+    async def refused(self, user_id: UUID) -> dict[str, float]:
+        return {}
+
+    async def rest(self) -> None: ...
+
+    async def free_bytes(self) -> int:
+        return 1 << 40
 
     async def ensure(self, user_id: UUID, report: Report) -> Box:
         return Box(user_id, "http://127.0.0.1:9", "", PurePosixPath("/repos"), PurePosixPath("/objects"))
@@ -154,6 +165,9 @@ class IdleProduct:
         return []
 
     async def waits(self, session: Any, run_id: UUID) -> None: ...
+
+    async def egress(self, user_id: UUID) -> Egress:
+        return Egress("listed")
 
     async def ended(self, session: Any, run_id: UUID) -> None: ...
 

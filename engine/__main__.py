@@ -13,7 +13,7 @@ import signal
 from collections.abc import Awaitable, Callable
 from importlib import import_module
 
-from engine import janitor, logs, traces
+from engine import egress, janitor, logs, traces
 from engine.batches import radar
 from engine.batches.advance import Batches
 from engine.bootstrap import build, launch
@@ -53,6 +53,7 @@ async def work(wanted: str, product: Product, wire: Wire = build) -> None:
             *(here.signals.serve, here.containers.serve, functools.partial(janitor.serve, here)),
             *(name.serve, member.serve, Abandoned(here).serve, Batches(here).serve),
             functools.partial(radar.serve, here),
+            functools.partial(egress.serve, here),
         )
     ]
     services.append(asyncio.create_task(totals.serve(here.database)))

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from uuid import UUID
 
+from engine import egress
 from engine.errors import RunError
 from engine.git import leftovers, workspace
 from engine.git.command import GitError, plain
@@ -94,6 +95,7 @@ async def try_commit(
     work = _Work(Mirror(here.settings.repos, project_id), project_id, trial_id, base, sha)
     seconds = here.settings.check_minutes * 60 + LAYING_OUT_SECONDS
     try:
+        await egress.allow(here, user_id)
         await work.mirror.share(here.sandbox.shared_objects(user_id) / str(project_id))
         async with here.sandbox.trial(user_id, trial_id, project_id=project_id, seconds=seconds) as box:
             await report("Laying out the merged files for the checks")

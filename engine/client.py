@@ -24,7 +24,7 @@ from engine.models import Ask, Batch, Run, RunDiff, RunEvent, Worker, now
 from engine.queues import RUNS
 from engine.record import Entry, append
 from engine.settings import EngineSettings
-from engine.signals import stir
+from engine.signals import EGRESS, stir
 
 CHECK_SECONDS = 30.0
 
@@ -223,6 +223,10 @@ class Engine:
         await session.flush()
         await stir(session, ask.run_id)
         return True
+
+    async def egress_changed(self, session: AsyncSession) -> None:
+        """Somebody chose anew what their agents may reach: it holds once the transaction commits."""
+        await stir(session, EGRESS)
 
     async def check_remote(self, project_id: UUID, user_id: UUID) -> RemoteFound:
         """Ask a worker what the project's remote says of itself. EngineAway when none answers."""

@@ -143,10 +143,13 @@ class Containers:
         A frozen sandbox holds its agent's session, so that the run goes on at the next start.
         """
         self._parked.set()
-        await asyncio.gather(
-            self._sandbox.clear_trials(under_way=True),
-            *(self._park_one(user_id) for user_id in await self._sandbox.found()),
-        )
+        try:
+            await asyncio.gather(
+                self._sandbox.clear_trials(under_way=True),
+                *(self._park_one(user_id) for user_id in await self._sandbox.found()),
+            )
+        finally:
+            await self._sandbox.rest()
 
     async def _park_one(self, user_id: UUID) -> None:
         async with self._locked(user_id) as (session, _):

@@ -17,6 +17,21 @@ Report = Callable[[str], Awaitable[None]]
 """Told one short line about long work ("Starting your container"), for the card."""
 
 
+EgressMode = Literal["open", "listed", "none"]
+
+
+@dataclass(frozen=True, slots=True)
+class Egress:
+    """What one user's agents may reach. The model's own host is always among it: without, no agent works."""
+
+    mode: EgressMode
+    """`open`: every public host; `listed`: package registries and `hosts`; `none`: nothing more."""
+    hosts: tuple[str, ...] = ()
+    """The user's own (`engine.egress_hosts`)."""
+    providers: tuple[str, ...] = ()
+    """The user's model providers: base URLs, or ids of those whose host is known."""
+
+
 # -- sandbox ----------------------------------------------------------------------------------
 
 
@@ -67,6 +82,12 @@ class Sandbox(Protocol):
     async def ensure(self, user_id: UUID, report: Report) -> Box:
         """Running → use, paused or stopped → wake, none → create; returns once it is ready."""
 
+    async def allow(self, user_id: UUID, egress: Egress) -> None:
+        """What this user's sandbox and trials may reach from now on; what runs already, too."""
+
+    async def refused(self, user_id: UUID) -> Mapping[str, float]:
+        """Hosts that were refused to this user's agents of late, and when (Unix time). Agents named them."""
+
     async def exec(
         self,
         box: Box,
@@ -108,11 +129,17 @@ class Sandbox(Protocol):
 
     async def pause(self, user_id: UUID) -> None: ...
 
+    async def rest(self) -> None:
+        """Nobody's sandbox is awake now: what serves them all may stop too."""
+
     async def remove(self, user_id: UUID) -> None:
         """Remove the sandbox; the volumes with workspaces, auth and config stay."""
 
     async def found(self) -> dict[UUID, BoxState]:
         """Every sandbox of this installation that exists now, by its user."""
+
+    async def free_bytes(self) -> int:
+        """What is left of the disk that sandboxes write to. Asked each second."""
 
     async def holdings(self) -> dict[UUID, int]:
         """Bytes that each user's volumes hold, workspaces and all, whether a sandbox is there or not."""
@@ -328,6 +355,9 @@ class Product(Protocol):
         """The project's remote with this user's credential. RunError when they may not read it."""
 
     async def provider_keys(self, user_id: UUID) -> Sequence[ProviderKey]: ...
+
+    async def egress(self, user_id: UUID) -> Egress:
+        """What this user lets their agents reach."""
 
     async def known(self) -> Known:
         """Every user and project there is, hidden ones too."""

@@ -15,7 +15,7 @@ from uuid import UUID
 
 from dbos import DBOS
 
-from engine import ending
+from engine import egress, ending, space
 from engine.batches import tasks
 from engine.batches.tasks import HANDED_IN
 from engine.changes import collect_changes, free_branch, known
@@ -145,6 +145,7 @@ async def converse(here: World, run: Run, recorder: Recorder) -> End | None:
     await tasks.turn(here, run, recorder)
     run = await recorder.run()
     agent = here.agents[run.agent]
+    await egress.allow(here, run.user_id)
     box = await lease(here, run, recorder)
     keys = list(await here.product.provider_keys(run.user_id))
     follow_up = await tasks.follow_up(here, run)
@@ -153,7 +154,8 @@ async def converse(here: World, run: Run, recorder: Recorder) -> End | None:
         "The agent has the task", part="executing", status="executing", progress=20, session_id=session.id
     )
     here.signals.wake(BATCHES)  # the next one's folder may be opened now
-    await follow_session(here, recorder, box, session, agent)
+    async with egress.telling(here, run, recorder):
+        await space.guarded(here, box, follow_session(here, recorder, box, session, agent))
     return None
 
 
@@ -302,6 +304,7 @@ async def _lay_out(here: World, run: Run, box: Box) -> None:
 async def _begin(here: World, run: Run, recorder: Recorder) -> Box:
     """The run's sandbox, awake: its workspace may be without files yet, its agent has the keys."""
     keys = list(await here.product.provider_keys(run.user_id))
+    await egress.allow(here, run.user_id)
     box = await lease(here, run, recorder)
     if run.base_sha is not None:  # a repeat: a worker that died may have left git at work in there
         await here.sandbox.stop_run(box, run.id)

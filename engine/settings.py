@@ -2,10 +2,12 @@
 
 import os
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from engine.egress_hosts import normal
 
 
 def default_home() -> Path:
@@ -40,8 +42,20 @@ class EngineSettings(BaseSettings):
     opencode_image: str = "opencode-worker:latest"
     container_memory_mb: int = Field(512, ge=256)
     container_pids: int = Field(256, ge=64)
+    container_file_mb: int = Field(8192, ge=16)
+    """How large one file may become that an agent writes."""
+    user_disk_gb: float = Field(20.0, gt=0)
+    """How much one user's agents may have written, all in all; a run that grows beyond it ends."""
+    disk_reserve_gb: float = Field(2.0, ge=0)
+    """Where less is left of the disk, runs of users end who have written much."""
     container_idle_pause_seconds: float = Field(0.0, ge=0)
     container_idle_timeout_ms: int = Field(7_200_000, ge=1000)
+    egress: Literal["on", "off"] = "on"
+    """`off` leaves agents' containers on an ordinary network, where no proxy can run."""
+    egress_default: Literal["open", "listed", "none"] = "listed"
+    """What the agents of a user reach who has not chosen."""
+    egress_hosts: Annotated[tuple[str, ...], NoDecode] = ()
+    """Further hosts on everybody's list, separated by commas; they may be in a private network."""
     installation: str = "default"
     """Told apart by container labels when several installations share one Docker engine."""
 
@@ -81,6 +95,12 @@ class EngineSettings(BaseSettings):
     worker_heartbeat_seconds: float = Field(5.0, gt=0)
     worker_lease_seconds: float = Field(15.0, gt=0)
     """Without a heartbeat for so long, a worker counts as dead and its runs go to others."""
+
+    @field_validator("egress_hosts", mode="before")
+    @classmethod
+    def _hosts(cls, text: object) -> object:
+        names = text.replace(",", " ").split() if isinstance(text, str) else text
+        return tuple(map(normal, names)) if isinstance(names, list | tuple) else names
 
     @field_validator("database_url")
     @classmethod

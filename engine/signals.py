@@ -18,6 +18,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 CHANNEL = "engine"
 BATCHES = UUID(int=1)
 """Watched by whoever sees to batches: a slot may be free, or something may have been asked of one."""
+EGRESS = UUID(int=2)
+"""Watched by whoever tells sandboxes what they may reach: somebody chose anew."""
 log = logging.getLogger(__name__)
 
 

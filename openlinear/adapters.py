@@ -8,7 +8,7 @@ from sqlalchemy import select
 from sqlmodel import col
 
 from engine.errors import RunError
-from engine.ports import BatchNews, Brief, Credential, Known, Product, ProviderKey, RemoteAccess
+from engine.ports import BatchNews, Brief, Credential, Egress, Known, Product, ProviderKey, RemoteAccess
 from openlinear import db, vault
 from openlinear.models import Project, Provider, User
 from openlinear.services import batch_news, credentials, execution, preferences
@@ -48,6 +48,10 @@ class OpenLinear:
             )
             for row in rows
         ]
+
+    async def egress(self, user_id: UUID) -> Egress:
+        async with db.transaction() as session:
+            return await preferences.egress(session, user_id)
 
     async def known(self) -> Known:
         async with db.transaction() as session:

@@ -11,6 +11,7 @@ from openlinear import frontend
 from openlinear.api.app import create_api
 from openlinear.api.app import lifespan as api_lifespan
 from openlinear.components.acting import OneLogin
+from openlinear.components.network import NetworkState
 from openlinear.components.notice import NoticeState
 from openlinear.components.shell import ShellState
 from openlinear.headers import SecurityHeaders
@@ -134,7 +135,7 @@ app.add_page(
     settings_page,
     route="/settings",
     title="Settings · OpenLinear",
-    on_load=[Elsewhere.arrive, ShellState.load, SettingsState.load],
+    on_load=[Elsewhere.arrive, ShellState.load, SettingsState.load, NetworkState.load],
 )
 app.add_page(
     storage_page,

@@ -7,12 +7,10 @@ import socket
 from urllib.request import getproxies, proxy_bypass
 
 from engine.errors import RunError
+from engine.public import is_public
 
 _NAME = re.compile(r"[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?")
 _LOCAL_NAMES = ("localhost", "localdomain", "internal", "home.arpa")
-_NAT64 = ipaddress.ip_network("64:ff9b::/96")
-
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 def normalise(host: str) -> str | None:
@@ -42,41 +40,6 @@ def names_local(host: str) -> bool:
     except ValueError:
         own = socket.gethostname().lower()
         return host == own or any(host == name or host.endswith("." + name) for name in _LOCAL_NAMES)
-
-
-def is_public(address: str) -> bool:
-    """Whether an IP address is one of the open internet, and not of this machine.
-
-    ValueError when it is no IP address.
-    """
-    ip: Address = ipaddress.ip_address(address.partition("%")[0])
-    return all(_is_global(one) for one in (ip, *_embedded(ip))) and not _is_own(ip)
-
-
-def _is_global(ip: Address) -> bool:
-    site_local = isinstance(ip, ipaddress.IPv6Address) and ip.is_site_local
-    return ip.is_global and not (ip.is_multicast or ip.is_reserved or site_local)
-
-
-def _embedded(ip: Address) -> list[ipaddress.IPv4Address]:
-    """The IPv4 addresses that an IPv6 address stands for, by any of the ways there are."""
-    if isinstance(ip, ipaddress.IPv4Address):
-        return []
-    found = [one for one in (ip.ipv4_mapped, ip.sixtofour, *(ip.teredo or ())) if one is not None]
-    if ip in _NAT64 or int(ip) >> 32 == 0:
-        found.append(ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF))
-    return found
-
-
-def _is_own(ip: Address) -> bool:
-    """Whether an interface of this machine holds it: only then can a socket be bound to it."""
-    family = socket.AF_INET if ip.version == 4 else socket.AF_INET6
-    with socket.socket(family, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.bind((str(ip), 0))
-        except OSError:
-            return False
-    return True
 
 
 async def resolve(scheme: str, host: str, port: int, *, allow_local: bool) -> list[str]:

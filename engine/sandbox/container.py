@@ -7,8 +7,9 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from uuid import UUID
 
-from docker.types import LogConfig, Mount
+from docker.types import LogConfig, Mount, Ulimit
 
+from engine.sandbox import egress_way as egress
 from engine.settings import EngineSettings
 
 PORT = "4096/tcp"
@@ -19,11 +20,16 @@ PASSWORD_FOLDER = HOME / ".local/share/opencode"
 PASSWORD_FILE = ".server-password"  # noqa: S105 (a file's name)
 KIND = {"app": "openlinear", "component": "opencode-worker"}
 TRIAL = {"app": "openlinear", "component": "opencode-trial"}
+INNER = {"app": "openlinear", "component": "opencode-inner"}
 _FIRST = """
-import os, signal, sys
+import os, signal, subprocess, sys
+if sys.argv[2:]:
+    subprocess.Popen(sys.argv[2:])
 signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # lasts over exec; shells do not let it be ignored
 os.execvp("sleep", ["sleep", sys.argv[1]])
 """
+_SERVER = 'while :; do "$@"; sleep 1; done & exec entrypoint'
+"""The agent server, beside the relay that the arguments start."""
 
 
 def labels(settings: EngineSettings) -> dict[str, str]:
@@ -40,6 +46,15 @@ def trial_labels(settings: EngineSettings) -> dict[str, str]:
     return {**TRIAL, "installation": settings.installation}
 
 
+def inner_labels(settings: EngineSettings) -> dict[str, str]:
+    return {**INNER, "installation": settings.installation}
+
+
+def bridge_name(settings: EngineSettings) -> str:
+    """The inner network's interface on this machine: the same one whenever the network is made anew."""
+    return f"ol-{hashlib.sha256(settings.installation.encode()).hexdigest()[:10]}"
+
+
 def container_name(settings: EngineSettings, user_id: UUID) -> str:
     return f"opencode-user-{user_id}{_suffix(settings)}"
 
@@ -50,6 +65,10 @@ def trial_name(settings: EngineSettings, trial_id: UUID) -> str:
 
 def network_name(settings: EngineSettings) -> str:
     return f"openlinear{_suffix(settings)}"
+
+
+def inner_name(settings: EngineSettings) -> str:
+    return f"{network_name(settings)}-inner"
 
 
 def volumes(settings: EngineSettings, user_id: UUID) -> dict[str, PurePosixPath]:
@@ -78,18 +97,18 @@ def container_spec(settings: EngineSettings, user_id: UUID, image_id: str, netwo
         "image": image_id,
         "name": container_name(settings, user_id),
         "network": network_id,
-        # The daemon picks a free port of the range: no race. Without the address it is open to the world.
-        "ports": {PORT: ("127.0.0.1", HOST_PORTS)},
+        **_way(settings),
         **_limits(settings),
         "restart_policy": {"Name": "on-failure", "MaximumRetryCount": 3},
         **_hardening(settings),
     }
     mounts = {name: str(target) for name, target in volumes(settings, user_id).items()}
-    objects = str(shared_objects(settings, user_id))
-    digest = hashlib.sha256(json.dumps([spec, mounts, objects]).encode()).hexdigest()[:16]
+    objects, sockets = str(shared_objects(settings, user_id)), str(egress.sockets(settings, user_id))
+    digest = hashlib.sha256(json.dumps([spec, mounts, objects, sockets]).encode()).hexdigest()[:16]
     spec["mounts"] = [
         *(Mount(target, name, type="volume") for name, target in mounts.items()),
         _objects(objects),
+        *_socket(settings, sockets),
     ]
     spec["log_config"] = LogConfig(type="json-file", config={"max-size": "5m", "max-file": "2"})
     spec["labels"] = {**labels(settings), "userId": str(user_id), "spec": digest}
@@ -115,15 +134,17 @@ def trial_spec(
         "image": image_id,
         "name": trial_name(settings, trial_id),
         "network": network_id,
+        **_dead_end(settings),
         **_limits(settings),
         **_hardening(settings),
-        "entrypoint": ["python3", "-I", "-c", _FIRST, f"{seconds:.0f}"],
+        "entrypoint": ["python3", "-I", "-c", _FIRST, f"{seconds:.0f}", *_relay(settings)],
         "stop_signal": "SIGKILL",
         "healthcheck": {"test": ["NONE"]},
         "auto_remove": True,
         "mounts": [
             Mount(str(HOME), None, type="volume"),
             _objects(str(shared_objects(settings, user_id) / str(project_id)), str(project_id)),
+            *_socket(settings, str(egress.sockets(settings, user_id))),
         ],
         "log_config": LogConfig(type="none"),
         "labels": {
@@ -142,7 +163,12 @@ def _limits(settings: EngineSettings) -> dict[str, Any]:
         "memswap_limit": memory,
         "cpu_shares": 512,
         "pids_limit": settings.container_pids,
+        "ulimits": [_limit("fsize", settings.container_file_mb << 20)],
     }
+
+
+def _limit(name: str, most: int) -> Ulimit:
+    return Ulimit(name=name, soft=most, hard=most)
 
 
 def _hardening(settings: EngineSettings) -> dict[str, Any]:
@@ -155,6 +181,31 @@ def _hardening(settings: EngineSettings) -> dict[str, Any]:
         "tmpfs": {"/tmp": "rw,exec,nosuid,nodev,size=256m,mode=1777"},  # noqa: S108 (the container's own)
         "extra_hosts": {"host.docker.internal": "host-gateway"} if settings.allow_local_remotes else {},
     }
+
+
+def _way(settings: EngineSettings) -> dict[str, Any]:
+    """How a worker is reached, and reaches others."""
+    if settings.egress == "off":
+        # The daemon picks a free port of the range: no race. Without the address it is open to the world.
+        return {"ports": {PORT: ("127.0.0.1", HOST_PORTS)}}
+    return {**_dead_end(settings), "entrypoint": ["tini", "--", "sh", "-c", _SERVER, "sh", *_relay(settings)]}
+
+
+def _dead_end(settings: EngineSettings) -> dict[str, Any]:
+    """Programs are told of the proxy, and names are asked of nobody: a question could carry an answer out."""
+    if settings.egress == "off":
+        return {}
+    return {"environment": egress.ENVIRONMENT, "dns": ["127.0.0.1"]}
+
+
+def _relay(settings: EngineSettings) -> list[str]:
+    return [] if settings.egress == "off" else egress.relay_command()
+
+
+def _socket(settings: EngineSettings, source: str) -> list[Mount]:
+    return (
+        [] if settings.egress == "off" else [Mount(str(egress.FOLDER), source, type="bind", read_only=True)]
+    )
 
 
 def _objects(source: str, below: str = "") -> Mount:

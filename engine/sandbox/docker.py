@@ -16,13 +16,14 @@ from docker.errors import APIError, NotFound
 
 from engine.errors import RunError
 from engine.metrics import CONTAINER_STARTS, totals
-from engine.ports import Box, BoxState, Finished, Report, SandboxName
+from engine.ports import Box, BoxState, Egress, Finished, Report, SandboxName
 from engine.sandbox import container as spec
 from engine.sandbox import docker_exec, docker_volumes, image
 from engine.sandbox.daemon import AWAY, Daemon, refusal
 from engine.sandbox.docker_network import workers_network
 from engine.sandbox.docker_state import Watch
 from engine.sandbox.docker_trial import Trials
+from engine.sandbox.egress import EgressProxy
 from engine.sandbox.helper import spawn_argv
 from engine.sandbox.output import Output, timed_out
 from engine.sandbox.server import server_password
@@ -43,7 +44,8 @@ class DockerSandbox:
         # A start is CPU bound (some 4 s alone): more at once only make each other late.
         self._starts = asyncio.Semaphore(2)
         self._watch = Watch(settings, self._daemon)
-        self._trials = Trials(settings, self._daemon)
+        self._proxy = EgressProxy(settings, self._daemon) if settings.egress == "on" else None
+        self._trials = Trials(settings, self._daemon, self._proxy)
 
     def shared_objects(self, user_id: UUID) -> Path:
         return spec.shared_objects(self._settings, user_id)
@@ -76,7 +78,7 @@ class DockerSandbox:
 
     async def _present(self, user_id: UUID, report: Report) -> Any:
         """The user's container; a new one where there is none, or where an idle one is out of date."""
-        container = await self._get(user_id)
+        container, _ = await asyncio.gather(self._get(user_id), self._way_out(user_id))
         if container is not None and container.status in {"running", "restarting"}:
             return container
         image_id = await image.current_id(self._settings, self._daemon)
@@ -89,6 +91,10 @@ class DockerSandbox:
             await report("Replacing your container with the current version")
             await self._daemon.remove(container)
         return await self._create(user_id, wanted, report)
+
+    async def _way_out(self, user_id: UUID) -> None:
+        if self._proxy is not None:
+            await self._proxy.ensure(user_id)
 
     async def _create(self, user_id: UUID, wanted: dict[str, Any], report: Report) -> Any:
         await report("Creating your container")
@@ -183,6 +189,10 @@ class DockerSandbox:
             if error.status_code != 409:  # it stopped, or was paused, meanwhile
                 raise refusal("pause a container", error) from error
 
+    async def rest(self) -> None:
+        if self._proxy is not None:
+            await self._proxy.rest()
+
     async def remove(self, user_id: UUID) -> None:
         async with self._locks[user_id]:
             container = await self._get(user_id)
@@ -201,12 +211,17 @@ class DockerSandbox:
         states: dict[str, BoxState] = {"running": "running", "restarting": "running", "paused": "paused"}
         return {UUID(one.labels["userId"]): states.get(one.status, "stopped") for one in containers}
 
+    async def free_bytes(self) -> int:
+        return await docker_volumes.free_bytes(self._daemon)
+
     async def holdings(self) -> dict[UUID, int]:
         return await docker_volumes.holdings(self._settings, self._daemon)
 
     async def forget(self, user_id: UUID) -> None:
         await self.remove(user_id)
         await docker_volumes.remove_volumes(self._settings, self._daemon, user_id)
+        if self._proxy is not None:
+            await self._proxy.forget(user_id)
 
     async def image_bytes(self) -> int:
         return await docker_volumes.image_bytes(self._settings, self._daemon)
@@ -216,6 +231,15 @@ class DockerSandbox:
             return await self._trials.cause_of_death(self._watch, trial)
         container = await self._get(user_id)
         return None if container is None else await self._watch.cause_of_death(container)
+
+    # -- network --------------------------------------------------------------------------------
+
+    async def allow(self, user_id: UUID, egress: Egress) -> None:
+        if self._proxy is not None:
+            await self._proxy.allow(user_id, egress)
+
+    async def refused(self, user_id: UUID) -> Mapping[str, float]:
+        return await self._proxy.refused(user_id) if self._proxy is not None else {}
 
     # -- trials ---------------------------------------------------------------------------------
 

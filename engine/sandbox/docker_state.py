@@ -46,8 +46,17 @@ class Watch:
             await asyncio.sleep(0.1)
             await self._daemon.call(container.reload)
         cause = await self.cause_of_death(container)
-        told = cause.reason if cause else await self._last_words(container)
+        told = cause.reason if cause else self._out_of_reach(container) or await self._last_words(container)
         raise RunError(f"The agent server in your container did not become ready. {told}", "agent_crash")
+
+    def _out_of_reach(self, container: Any) -> str:
+        """Why a server that listens does not answer, where that can be the network's layout."""
+        if self._settings.egress == "off" or container.id not in self._listening:
+            return ""
+        return (
+            "It listens, and this machine does not reach its address. Where containers' addresses are out of "
+            "reach (Docker Desktop, an engine in a container), start OpenLinear with EGRESS=off."
+        )
 
     async def _listens(self, container: Any) -> bool:
         """Whether this start of the container has printed the line before which no request may be sent."""
@@ -105,6 +114,11 @@ def _unix(date: str) -> float:
 
 
 def _url(container: Any) -> str | None:
-    """Where the server is published now: the engine chooses a port at every start."""
-    bindings = container.attrs["NetworkSettings"]["Ports"].get(spec.PORT)
-    return f"http://127.0.0.1:{bindings[0]['HostPort']}" if bindings else None
+    """Where the server is now: at the container's own address on the inner network, which publishes no port,
+    or (EGRESS=off) where it is published. Both may be others after a start.
+    """
+    network = container.attrs["NetworkSettings"]
+    if bindings := network["Ports"].get(spec.PORT):
+        return f"http://127.0.0.1:{bindings[0]['HostPort']}"
+    address = next((one["IPAddress"] for one in network["Networks"].values()), "")
+    return f"http://{address}:{spec.PORT.partition('/')[0]}" if address else None

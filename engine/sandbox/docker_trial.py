@@ -16,6 +16,7 @@ from engine.sandbox import docker_exec, image
 from engine.sandbox.daemon import Daemon, refusal
 from engine.sandbox.docker_network import workers_network
 from engine.sandbox.docker_state import Watch
+from engine.sandbox.egress import EgressProxy
 from engine.sandbox.output import Output
 from engine.sandbox.trial import passing
 from engine.settings import EngineSettings
@@ -26,8 +27,9 @@ _FULL_SECONDS = 3.0
 
 
 class Trials:
-    def __init__(self, settings: EngineSettings, daemon: Daemon) -> None:
+    def __init__(self, settings: EngineSettings, daemon: Daemon, proxy: EgressProxy | None) -> None:
         self._settings = settings
+        self._proxy = proxy
         self._daemon = daemon
 
     def box(
@@ -49,6 +51,8 @@ class Trials:
 
     async def _created(self, user_id: UUID, trial_id: UUID, project_id: UUID, seconds: float) -> Any:
         """A new container, in the place of one that has its name."""
+        if self._proxy is not None:
+            await self._proxy.ensure(user_id)
         image_id = await image.current_id(self._settings, self._daemon)
         network_id = await workers_network(self._settings, self._daemon)
         wanted = spec.trial_spec(

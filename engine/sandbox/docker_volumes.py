@@ -2,9 +2,11 @@
 
 import asyncio
 import contextlib
+import shutil
 from collections import defaultdict
 from typing import Any
 from uuid import UUID
+from weakref import WeakKeyDictionary
 
 from docker.errors import APIError, ImageNotFound, NotFound
 
@@ -12,6 +14,9 @@ from engine.errors import RunError
 from engine.sandbox import container as spec
 from engine.sandbox.daemon import Daemon, refusal
 from engine.settings import EngineSettings
+
+_ROOTS: WeakKeyDictionary[Any, str] = WeakKeyDictionary()
+"""Where each engine keeps its volumes, as it said once."""
 
 
 async def holdings(settings: EngineSettings, daemon: Daemon) -> dict[UUID, int]:
@@ -56,6 +61,14 @@ async def remove_volumes(settings: EngineSettings, daemon: Daemon, user_id: UUID
                 if error.status_code != 409 or attempt == 4:
                     raise refusal("remove a volume", error) from error
                 await asyncio.sleep(0.2)
+
+
+async def free_bytes(daemon: Daemon) -> int:
+    """What is left of the disk that volumes are on."""
+    client = await daemon.client()
+    if client not in _ROOTS:
+        _ROOTS[client] = str((await daemon.call(client.info))["DockerRootDir"])
+    return (await asyncio.to_thread(shutil.disk_usage, _ROOTS[client])).free
 
 
 async def image_bytes(settings: EngineSettings, daemon: Daemon) -> int:

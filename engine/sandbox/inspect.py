@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import docker
@@ -10,7 +10,7 @@ from docker.errors import DockerException, ImageNotFound
 
 from engine.errors import RunError
 from engine.sandbox import container as spec
-from engine.sandbox import opencode
+from engine.sandbox import opencode, wall
 from engine.sandbox.cell import bubblewrap
 from engine.sandbox.daemon import Daemon
 from engine.sandbox.image import CONTEXT_LABEL, DEFAULT_IMAGE, build_context, context_hash
@@ -32,6 +32,8 @@ class DockerSeen:
     """Whether memory and processes can be limited here."""
     image: Image
     """`own` is somebody's own image (OPENCODE_IMAGE), which no version is told of."""
+    walled: bool | None
+    """Whether agents are kept from what this machine listens on at 0.0.0.0; without root None."""
     dead: tuple[str, ...]
     """Names of this installation's containers that ended and were not removed."""
 
@@ -58,7 +60,8 @@ async def docker_seen(settings: EngineSettings) -> DockerSeen:
     """RunError says why the Docker engine cannot be asked, with the cure."""
     daemon = Daemon()
     _ = daemon.socket_path  # refuses a remote engine
-    return await daemon.once(_look, settings)
+    seen = await daemon.once(_look, settings)
+    return replace(seen, walled=await wall.closed(spec.bridge_name(settings)))
 
 
 async def process_seen(settings: EngineSettings) -> ProcessSeen:
@@ -80,6 +83,7 @@ def _look(settings: EngineSettings) -> DockerSeen:
             cgroup=str(info.get("CgroupVersion", "unknown")),
             limits=bool(info.get("MemoryLimit")) and bool(info.get("PidsLimit")),
             image=_image(client, settings),
+            walled=None,
             dead=tuple(sorted(str(one.name) for one in ended)),
         )
     except DockerException as error:

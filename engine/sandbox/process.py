@@ -19,7 +19,7 @@ from uuid import UUID, uuid4
 from engine.errors import RunError
 from engine.folders import bytes_in, ids_in
 from engine.metrics import CONTAINER_STARTS, totals
-from engine.ports import Box, BoxState, Finished, Report, SandboxName
+from engine.ports import Box, BoxState, Egress, Finished, Report, SandboxName
 from engine.sandbox import daemonized as daemon
 from engine.sandbox import opencode, process_trial
 from engine.sandbox.cell import Cell, bubblewrap
@@ -173,6 +173,9 @@ class ProcessSandbox:
         records = await asyncio.to_thread(lambda: list(folder.glob("*/server.json")))
         return {UUID(path.parent.name): states[daemon.state(daemon.load(path))] for path in records}
 
+    async def free_bytes(self) -> int:
+        return (await asyncio.to_thread(shutil.disk_usage, self._settings.openlinear_home)).free
+
     async def holdings(self) -> dict[UUID, int]:
         folder = self._settings.openlinear_home / "sandbox"
 
@@ -219,6 +222,15 @@ class ProcessSandbox:
             await asyncio.to_thread(process_trial.remove, self._cell(user_id, box.trial))
 
         return passing(make, remove)
+
+    async def allow(self, user_id: UUID, egress: Egress) -> None:
+        """Agents share this machine's network here: nothing keeps them to a policy (SECURITY.md)."""
+
+    async def refused(self, user_id: UUID) -> Mapping[str, float]:
+        return {}
+
+    async def rest(self) -> None:
+        """Nothing serves them all."""
 
     async def clear_trials(self, *, under_way: bool = False) -> list[UUID]:
         return await asyncio.to_thread(process_trial.clear, self._settings, under_way=under_way)

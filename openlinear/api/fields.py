@@ -9,7 +9,7 @@ from openlinear.services.access import ROLES
 from openlinear.services.batches import MODES
 from openlinear.services.fields import AGENTS, DESCRIPTION_LIMIT, PRIORITIES, STATUSES, TITLE_LIMIT
 from openlinear.services.labels import COLORS, NAME_LIMIT
-from openlinear.services.preferences import BEHAVIORS
+from openlinear.services.preferences import BEHAVIORS, NETWORKS
 
 
 def _one_of(choices: Any) -> WithJsonSchema:
@@ -37,6 +37,17 @@ Priority = Annotated[str, _one_of(PRIORITIES)]
 Status = Annotated[str, _one_of(STATUSES)]
 Agent = Annotated[str, _one_of(AGENTS)]
 Mode = Annotated[str, _one_of(MODES)]
+_LABEL = "[a-z0-9]([a-z0-9-]{0,20}[a-z0-9])?"
+Network = Annotated[str, _one_of(NETWORKS)]
+Host = Annotated[
+    str,
+    WithJsonSchema(
+        {
+            "type": "string",
+            "pattern": rf"^(\*\.)?{_LABEL}(\.{_LABEL}){{1,5}}(:[1-9][0-9]{{0,3}})?$",
+        }
+    ),
+]
 Behavior = Annotated[str, _one_of(BEHAVIORS)]
 Color = Annotated[str, _one_of(COLORS)]
 Role = Annotated[str, _one_of(ROLES)]

@@ -6,7 +6,7 @@ from uuid import UUID
 from fastapi import APIRouter, Query
 from pydantic import Field, SecretStr, StrictBool, StrictInt
 
-from openlinear.api.fields import Behavior, Color, LabelName
+from openlinear.api.fields import Behavior, Color, Host, LabelName, Network
 from openlinear.api.projects import Limit
 from openlinear.api.security import Me, Session
 from openlinear.api.shapes import Items, Label, LimitsChange, Provider, Settings, Shape, page_of
@@ -34,6 +34,16 @@ class SettingsChange(Shape):
     stop_on_failure: StrictBool | None = None
     conflict_behavior: Behavior | None = None
     build_on_previous: StrictBool | None = None
+    network: Network | None = Field(
+        None,
+        description="What the caller's agents reach: `open`, every public host; `listed`, package registries "
+        "and `networkHosts`; `none`, no host but the model's, which is part of each.",
+    )
+    network_hosts: list[Host] | None = Field(
+        None,
+        description="Such as `example.com`, `*.example.com` or `example.com:8443`.",
+        json_schema_extra={"maxItems": preferences.MOST_HOSTS},
+    )
     limits: LimitsChange | None = None
 
 

@@ -1,7 +1,7 @@
 """What goes over the wire: the services' values in camelCase."""
 
 from datetime import date, datetime
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, StrictFloat, StrictInt
@@ -226,6 +226,8 @@ class Settings(Shape):
     stop_on_failure: bool
     conflict_behavior: str
     build_on_previous: bool
+    network: Literal["open", "listed", "none"] = Field(description="What the caller's agents reach.")
+    network_hosts: list[str] = Field(description="What they reach besides, where `network` is `listed`.")
     limits: Limits
 
 

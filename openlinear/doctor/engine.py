@@ -95,6 +95,33 @@ def _docker(seen: DockerSeen) -> Finding:
     return fine("Sandbox", text)
 
 
+async def network(ground: Ground) -> Finding | None:
+    """What agents in containers reach. As processes they share the machine's network, which is said there."""
+    seen = await _seen(ground)
+    if seen is None:
+        return None
+    if ground.settings.egress == "off":
+        return warn(
+            "Network",
+            "EGRESS=off: agents reach every host that this machine does.",
+            "Start without it, so that agents reach what their users choose.",
+        )
+    match seen.walled:
+        case True:
+            return fine("Network", "Agents reach what their users choose, and nothing of this machine.")
+        case False:
+            return fine(
+                "Network", "Agents reach what their users choose. The next closes this machine to them."
+            )
+        case None:
+            return warn(
+                "Network",
+                "Agents reach what their users choose; perhaps also what this machine serves on 0.0.0.0.",
+                "An engine that runs as root closes that (iptables), and the doctor, as root, sees it. Else "
+                "let services listen on 127.0.0.1.",
+            )
+
+
 async def _processes(ground: Ground) -> Finding:
     seen = await doctor.process_seen(ground.settings)
     if seen.missing:
@@ -173,4 +200,4 @@ def _ago(seconds: float) -> str:
     return f"{seconds:.0f} s"
 
 
-CHECKS: tuple[Check, ...] = (workers, queue, runs, sandbox, image, containers)
+CHECKS: tuple[Check, ...] = (workers, queue, runs, sandbox, network, image, containers)

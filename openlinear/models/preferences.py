@@ -24,6 +24,10 @@ class Preferences(SQLModel, table=True):
     conflict_behavior: str = "skip"
     build_on_previous: bool = False
     """In a queue, a task begins with its predecessors' results."""
+    network: str | None = None
+    """What their agents reach: open, listed or none; without a choice, the operator's default."""
+    network_hosts: list[str] = Field(default_factory=list, sa_column=Column(JSONB, nullable=False))
+    """Hosts that this user added to the listed ones."""
     limits: dict[str, Any] = Field(default_factory=dict, sa_column=Column(JSONB, nullable=False))
     """What each of this user's runs may cost at most (`engine.limits.Limits`)."""
 

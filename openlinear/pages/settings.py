@@ -9,6 +9,7 @@ from openlinear.components import shell, ui
 from openlinear.components.acting import Personal
 from openlinear.components.batch_bar import CONFLICTS
 from openlinear.components.limits import Bound, amount, bounds_of, limit_fields
+from openlinear.components.network import network_section
 from openlinear.components.notice import NoticeState, notice
 from openlinear.live import LiveState
 from openlinear.services import limits, preferences, providers
@@ -88,7 +89,7 @@ class SettingsState(Personal, rx.State):
     async def _save(self, patch: dict[str, Any]) -> None:
         """What the browser names is checked against the settings there are."""
         self.error = ""
-        allowed = preferences.SettingsPatch.__annotations__.keys() - {"limits"}
+        allowed = preferences.SettingsPatch.__annotations__.keys() - {"limits", "network", "network_hosts"}
         wanted: Any = {name: value for name, value in patch.items() if name in allowed}
         try:
             async with self._acting() as (session, actor):
@@ -133,7 +134,10 @@ def settings_page() -> rx.Component:
     return shell.shell(
         rx.el.header(shell.unfold_button(), rx.el.h1("Settings"), class_name="topbar"),
         shell.banners(LiveState.get_full_name(), SettingsState.load),
-        rx.el.main(_models(), _execution(), _limits(), _look(), _storage(), class_name="content"),
+        rx.el.main(
+            *(_models(), _execution(), _limits(), network_section(), _look(), _storage()),
+            class_name="content",
+        ),
         notice(NoticeState.close),
         current="settings",
     )

@@ -6,6 +6,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from openlinear.engine_client import engine_client
 from openlinear.models import User
 from openlinear.services.errors import Conflict
+from openlinear.services.views import Actor
 from openlinear.settings import get_settings
 
 ON_THIS_MACHINE = ("process", "bare")
@@ -25,3 +26,9 @@ async def require_fit(session: AsyncSession) -> None:
     accounts = await session.scalar(select(func.count()).select_from(User)) or 0
     if accounts > 1:
         raise Conflict(FOR_ONE.format(accounts=accounts))
+
+
+async def keeps_egress(session: AsyncSession, _actor: Actor) -> bool:
+    """Whether agents are held to what their user lets them reach. Unknown while no worker is there."""
+    on_this_machine = (await engine_client().health(session)).sandbox in ON_THIS_MACHINE
+    return get_settings().egress == "on" and not on_this_machine

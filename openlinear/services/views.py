@@ -9,6 +9,7 @@ from typing import Any, Generic, TypeVar
 from uuid import UUID
 
 from engine.limits import Limits
+from engine.ports import EgressMode
 
 T = TypeVar("T")
 
@@ -241,6 +242,10 @@ class ExecutionSettings:
     stop_on_failure: bool = False
     conflict_behavior: str = "skip"
     build_on_previous: bool = False
+    network: EgressMode = "listed"
+    """What the user's agents reach."""
+    network_hosts: tuple[str, ...] = ()
+    """What they reach besides, where that is a list."""
     limits: Limits = field(default_factory=Limits)
     """What each of the user's runs may cost at most."""
 

@@ -259,6 +259,8 @@ async def test_settings_have_defaults_and_bounds(api: Api, ada: Actor) -> None:
         "stopOnFailure": False,
         "conflictBehavior": "skip",
         "buildOnPrevious": False,
+        "network": "listed",
+        "networkHosts": [],
         "limits": dict.fromkeys(("wallSeconds", "idleSeconds", "tokens", "dollars", "attempts")),
     }
     assert (await api.get("/api/settings")).json() == defaults
@@ -271,6 +273,8 @@ async def test_settings_have_defaults_and_bounds(api: Api, ada: Actor) -> None:
         {"parallelLimit": 1000},
         {"parallelLimit": True},
         {"conflictBehavior": "x"},
+        {"network": "all"},
+        {"networkHosts": ["*"]},
     ):
         is_problem(await api.patch("/api/settings", json=wrong), 422)
 

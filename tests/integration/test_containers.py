@@ -44,6 +44,9 @@ class Shelf:
     async def found(self) -> dict[UUID, BoxState]:
         return dict(self.states)
 
+    async def rest(self) -> None:
+        self.done.append("rest")
+
     async def clear_trials(self, *, under_way: bool = False) -> list[UUID]:
         self.done.append(f"clear trials, {under_way=}")
         return []
@@ -141,6 +144,7 @@ async def test_parking_freezes_what_a_run_needs_and_removes_the_rest(house: Hous
     await house.containers.park()
     assert house.shelf.states == {house.user: "paused"}
     assert "clear trials, under_way=True" in house.shelf.done
+    assert house.shelf.done[-1] == "rest"
 
 
 async def test_leasing_twice_is_leasing_once(house: House) -> None:

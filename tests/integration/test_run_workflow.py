@@ -20,7 +20,7 @@ from engine.db import Database
 from engine.enqueue import Enqueuer
 from engine.errors import RunError
 from engine.models import Run
-from engine.ports import Box, Finished, Forge, ProviderKey, Report, Sandbox
+from engine.ports import Box, Egress, Finished, Forge, ProviderKey, Report, Sandbox
 from engine.process import process_id
 from engine.settings import EngineSettings
 from engine.signals import Signals
@@ -49,6 +49,9 @@ class Product:
 
     async def waits(self, session: Any, run_id: UUID) -> None: ...
 
+    async def egress(self, user_id: UUID) -> Egress:
+        return Egress("listed")
+
     async def ended(self, session: Any, run_id: UUID) -> None:
         self.told.append(run_id)
 
@@ -60,6 +63,8 @@ class AwaySandbox:
 
     async def ensure(self, user_id: UUID, report: Report) -> Box:
         return Box(user_id, "http://127.0.0.1:1", "", PurePosixPath("/r"), PurePosixPath("/o"))
+
+    async def allow(self, user_id: UUID, egress: Egress) -> None: ...
 
     async def exec(self, box: Box, argv: Sequence[str], **options: Any) -> Finished:
         return Finished(0, b"", b"")

@@ -1,6 +1,7 @@
 """The worker image, and sandboxes of their own installation that leave nothing behind."""
 
 import shutil
+import subprocess
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import suppress
@@ -12,6 +13,8 @@ import pytest
 from docker.errors import APIError, DockerException
 
 from engine.ports import Box
+from engine.sandbox import container as spec
+from engine.sandbox import wall
 from engine.sandbox.docker import DockerSandbox
 from engine.sandbox.image import ensure_image
 from engine.sandbox.process import ProcessSandbox
@@ -73,6 +76,9 @@ def clean(settings: EngineSettings) -> None:
         with suppress(APIError):
             thing.remove()
     client.close()
+    for command in wall.COMMANDS:
+        remove = [command, "-w", "5", "-D", *wall.rule(spec.bridge_name(settings))]
+        subprocess.run(remove, check=False, capture_output=True)
 
 
 @pytest.fixture(scope="session")

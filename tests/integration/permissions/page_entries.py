@@ -195,6 +195,9 @@ ENTRIES = (
         "SettingsState.connect", SELF, {"data": {"key": "sk-1"}}, holds={"choice": "openai"}, writes=True
     ),
     Handler("SettingsState.disconnect", SELF, {"provider": "mine"}, writes=True),
+    Handler("NetworkState.load", SELF),
+    Handler("NetworkState.set_network", SELF, {"mode": "open"}, writes=True),
+    Handler("NetworkState.set_hosts", SELF, {"text": "example.com"}, writes=True),
     # -- storage
     Handler("StorageState.load", FIRST, shows=("personal", "team")),
     Handler("StorageState.restore", KEEPS, {"run_id": "{kept_run}"}, writes=True),

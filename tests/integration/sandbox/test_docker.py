@@ -58,9 +58,8 @@ async def test_starts_that_are_cancelled_leave_one_network(docker_settings: Engi
         asked.cancel()
     kept = await workers_network(settings, Daemon())
     try:
-        assert [one.id for one in docker.from_env().networks.list(names=[spec.network_name(settings)])] == [
-            kept
-        ]
+        found = docker.from_env().networks.list(names=[spec.inner_name(settings)])
+        assert [one.id for one in found] == [kept]
     finally:
         clean(settings)
 
@@ -81,16 +80,18 @@ async def test_container_is_laid_down_as_designed(box: Box, docker_settings: Eng
     assert host["CapDrop"] == ["ALL"]
     assert host["ReadonlyRootfs"]
     assert "no-new-privileges" in host["SecurityOpt"]
-    published = record["NetworkSettings"]["Ports"]["4096/tcp"]
-    assert [one["HostIp"] for one in published] == ["127.0.0.1"]
-    assert 30000 <= int(published[0]["HostPort"]) <= 31000
+    assert not any(record["NetworkSettings"]["Ports"].values()), "no port is published"
+    assert host["Dns"] == ["127.0.0.1"]
+    assert [(one["Name"], one["Hard"]) for one in host["Ulimits"]] == [("fsize", 8 << 30)]
     assert {mount["Destination"] for mount in record["Mounts"] if mount["Type"] == "volume"} >= {
         "/home/opencode/.local/share/opencode",
         "/home/opencode/.config/opencode",
         "/home/opencode/repos",
     }
     assert not any("docker.sock" in mount["Source"] for mount in record["Mounts"])
-    (network,) = docker.from_env().networks.list(names=[spec.network_name(docker_settings)])
+    (network,) = docker.from_env().networks.list(names=[spec.inner_name(docker_settings)])
+    assert list(record["NetworkSettings"]["Networks"]) == [network.name]
+    assert network.attrs["Internal"]
     assert network.attrs["Options"]["com.docker.network.bridge.enable_icc"] == "false"
 
 

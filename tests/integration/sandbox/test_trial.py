@@ -15,6 +15,7 @@ import pytest
 from engine import janitor_sandboxes
 from engine.ports import Sandbox
 from engine.sandbox import container as spec
+from engine.sandbox import egress_way
 from engine.sandbox.cell import bubblewrap
 from engine.sandbox.docker import DockerSandbox
 from engine.sandbox.process import ProcessSandbox
@@ -85,11 +86,16 @@ async def test_a_box_is_as_closed_as_a_users_and_holds_nothing_of_theirs(
         assert (host["CapDrop"], host["SecurityOpt"]) == (["ALL"], ["no-new-privileges"])
         assert (host["ReadonlyRootfs"], host["Tmpfs"]) == (True, theirs["tmpfs"])
         assert not record["NetworkSettings"]["Ports"].get(spec.PORT)
-        assert list(record["NetworkSettings"]["Networks"]) == [spec.network_name(docker_settings)]
+        assert list(record["NetworkSettings"]["Networks"]) == [spec.inner_name(docker_settings)]
         assert record["Config"]["User"] == "10001:10001"
         image = client.api.inspect_image(docker_settings.opencode_image)
-        assert record["Config"]["Env"] == image["Config"]["Env"]
-        home, objects = sorted(record["Mounts"], key=lambda mount: mount["Destination"])
+        told = {f"{name}={value}" for name, value in egress_way.ENVIRONMENT.items()}
+        assert set(record["Config"]["Env"]) == {*image["Config"]["Env"], *told}
+        home, objects, way_out = sorted(record["Mounts"], key=lambda mount: mount["Destination"])
+        assert (way_out["Source"], way_out["RW"]) == (
+            str(egress_way.sockets(docker_settings, user_id)),
+            False,
+        )
         assert (home["Type"], home["Destination"], home["RW"]) == ("volume", "/home/opencode", True)
         assert (objects["Source"], objects["RW"]) == (
             str(docker_sandbox.shared_objects(user_id) / str(PROJECT)),

@@ -50,6 +50,17 @@ def test_the_spec_changes_with_limits_image_and_network() -> None:
     assert label() == label()
 
 
+def test_with_a_policy_no_port_is_published_and_without_one_it_is_on_loopback() -> None:
+    held = spec.container_spec(settings(), USER, "i", "n")
+    assert "ports" not in held
+    assert held["dns"] == ["127.0.0.1"]
+    assert held["environment"]["https_proxy"] == "http://127.0.0.1:3128"
+    free = spec.container_spec(settings(egress="off"), USER, "i", "n")
+    assert free["ports"] == {"4096/tcp": ("127.0.0.1", "30000-31000")}
+    assert not free.keys() & {"dns", "environment", "entrypoint"}
+    assert [mount["Target"] for mount in held["mounts"] if mount not in free["mounts"]] == ["/run/egress"]
+
+
 def test_the_host_is_named_only_where_local_remotes_are_allowed() -> None:
     assert spec.container_spec(settings(), USER, "i", "n")["extra_hosts"] == {}
     allowed = spec.container_spec(settings(allow_local_remotes=True), USER, "i", "n")
