@@ -136,7 +136,7 @@ async def propose_batch(here: World, batch: Batch, recorder: BatchRecorder) -> E
     try:
         found = await here.forge.open_pull_request(
             access.url,
-            access.credential.password,
+            access.credential,
             head=batch.branch,
             base=batch.base_branch,
             title=await title(here.database, batch),

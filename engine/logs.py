@@ -23,7 +23,7 @@ user_id: ContextVar[str | None] = ContextVar("user_id", default=None)
 HIDDEN = "[hidden]"
 QUIET = ("httpx", "httpcore", "docker", "urllib3", "dbos", "alembic", "opentelemetry")
 """Libraries of which only warnings are wanted."""
-_SECRET_NAME = re.compile(r"SECRET|TOKEN|PASSWORD|PASSPHRASE|API_KEY|_HEADERS$")
+_SECRET_NAME = re.compile(r"SECRET|TOKEN|PASSWORD|PASSPHRASE|API_KEY|PRIVATE_KEY$|_HEADERS$")
 _SECRET_LOOKS = (
     re.compile(r"(?<=://)[^\s/@]+(?=@)"),  # a URL's user and password
     re.compile(r"(?i)(?<=\bbearer )[\w.~+/=-]{8,}|(?<=\bbasic )[\w+/=]{8,}"),

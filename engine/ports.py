@@ -274,6 +274,16 @@ class Agent(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Credential:
+    """What git or a forge asks for, at the moment of use."""
+
+    username: str
+    password: str = field(repr=False)
+    cure: str = "Enter a new one."
+    """What a person does when it is not accepted any more."""
+
+
+@dataclass(frozen=True, slots=True)
 class PullRequest:
     number: int
     url: str
@@ -286,20 +296,12 @@ class Forge(Protocol):
         """Whether this remote is one of this forge's."""
 
     async def open_pull_request(
-        self, clone_url: str, token: str, *, head: str, base: str, title: str, body: str
+        self, clone_url: str, credential: Credential, *, head: str, base: str, title: str, body: str
     ) -> PullRequest:
         """The open pull request of this branch: a new one, or the one that is there already."""
 
 
 # -- product ----------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Credential:
-    """What git or a forge asks for, at the moment of use."""
-
-    username: str
-    password: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)

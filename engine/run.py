@@ -211,7 +211,7 @@ async def propose(here: World, run: Run, recorder: Recorder) -> End | None:
     try:
         pull_request = await here.forge.open_pull_request(
             access.url,
-            access.credential.password,
+            access.credential,
             head=run.branch,
             base=run.base_branch,
             title=run.title,

@@ -9,7 +9,7 @@ from sqlmodel import col
 
 from engine.errors import RunError
 from engine.ports import BatchNews, Brief, Credential, Egress, Known, Product, ProviderKey, RemoteAccess
-from openlinear import db, vault
+from openlinear import db, lending, vault
 from openlinear.models import Project, Provider, User
 from openlinear.services import batch_news, credentials, execution, preferences
 from openlinear.services.access import usable_by, viewers
@@ -24,7 +24,7 @@ class OpenLinear:
 
     async def remote(self, project_id: UUID, user_id: UUID) -> RemoteAccess:
         """The project's remote, for its owner or any member of its team; hidden projects too, since theirs
-        are being tried for the first time.
+        are being tried for the first time. Without a credential of its own it is reached as the user.
         """
         async with db.transaction() as session:
             project = await session.scalar(
@@ -32,7 +32,10 @@ class OpenLinear:
             )
         if project is None:
             raise RunError("The project is gone, or you may no longer use it.", "authentication")
-        return RemoteAccess(project.clone_url, _credential(project.remote_secret))
+        own = _credential(project.remote_secret)
+        return RemoteAccess(
+            project.clone_url, own or await lending.credential_for(project.clone_url, user_id)
+        )
 
     async def provider_keys(self, user_id: UUID) -> Sequence[ProviderKey]:
         async with db.transaction() as session:

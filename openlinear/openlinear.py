@@ -14,6 +14,7 @@ from openlinear.components.acting import OneLogin
 from openlinear.components.network import NetworkState
 from openlinear.components.notice import NoticeState
 from openlinear.components.shell import ShellState
+from openlinear.components.ways import WaysState
 from openlinear.headers import SecurityHeaders
 from openlinear.live import live
 from openlinear.pages.account import AccountState
@@ -28,6 +29,7 @@ from openlinear.pages.inbox import InboxState, inbox_page
 from openlinear.pages.join import ROUTE as JOIN
 from openlinear.pages.join import JoinState, join_page
 from openlinear.pages.projects import ProjectsState, home_page, projects_page
+from openlinear.pages.repositories import RepositoriesState
 from openlinear.pages.settings import SettingsState, settings_page
 from openlinear.pages.sign_in import administrator_page, forgot_page, login_page, register_page, reset_page
 from openlinear.pages.storage import StorageState, storage_page
@@ -98,7 +100,7 @@ app.add_page(
     account_page,
     route="/account",
     title="Account · OpenLinear",
-    on_load=[Elsewhere.arrive, ShellState.load, AccountState.load],
+    on_load=[Elsewhere.arrive, ShellState.load, AccountState.load, WaysState.load],
 )
 app.add_page(
     administration_page,
@@ -110,7 +112,13 @@ app.add_page(
     projects_page,
     route="/projects",
     title="Projects · OpenLinear",
-    on_load=[Elsewhere.arrive, ShellState.load, ProjectsState.load, ChecksState.close],
+    on_load=[
+        Elsewhere.arrive,
+        ShellState.load,
+        ProjectsState.load,
+        ChecksState.close,
+        RepositoriesState.load,
+    ],
 )
 app.add_page(
     inbox_page,

@@ -2,6 +2,7 @@
 
 from functools import lru_cache
 from ipaddress import ip_address
+from pathlib import Path
 from typing import Literal, Self
 from urllib.parse import urlsplit
 
@@ -60,6 +61,16 @@ class Settings(EngineSettings):
     github_client_id: str = ""
     github_client_secret: SecretStr = SecretStr("")
     github_redirect_uri: str = ""
+    github_app_id: str = ""
+    github_app_private_key: SecretStr = SecretStr("")
+    """PEM; `\\n` stands for a line's end where an environment takes one line only."""
+    github_app_private_key_file: Path | None = None
+    oidc_issuer: str = ""
+    """As its discovery document spells it."""
+    oidc_client_id: str = ""
+    oidc_client_secret: SecretStr = SecretStr("")
+    oidc_name: str = "single sign-on"
+    """What the button says: `Continue with {oidc_name}`."""
 
     @field_validator("jwt_secret", "metrics_token")
     @classmethod
@@ -94,6 +105,22 @@ class Settings(EngineSettings):
         if "@" not in self.smtp_from:
             raise ValueError("SMTP_FROM: name the address that mail comes from")
         return self
+
+    @model_validator(mode="after")
+    def _issuer(self) -> Self:
+        if self.oidc_issuer and not self.oidc_issuer.startswith("https://") and not self.allow_local_remotes:
+            raise ValueError("OIDC_ISSUER must begin with https://, or ALLOW_LOCAL_REMOTES=true allow http")
+        return self
+
+    @property
+    def oidc_redirect_uri(self) -> str:
+        return f"{self.public_url}/api/auth/oidc/callback"
+
+    def github_app_key(self) -> str:
+        """The app's private key, PEM; empty where there is none. Read when it is used, then forgotten."""
+        if self.github_app_private_key_file is not None:
+            return self.github_app_private_key_file.read_text()
+        return self.github_app_private_key.get_secret_value().replace("\\n", "\n")
 
 
 def loopback(host: str) -> bool:

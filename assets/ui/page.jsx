@@ -45,7 +45,7 @@ export function held(page = location.pathname.replace(/\/$/, "")) {
 }
 
 /** Why one may make an account: a link to one, to a team, or to the first administrator. */
-function invitation() {
+export function invitation() {
   const team = (new URLSearchParams(location.search).get("next") ?? "").match(/^\/join\/([\w-]+)/);
   return held("/register") || team?.[1] || held("/administrator");
 }

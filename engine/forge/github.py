@@ -10,7 +10,7 @@ import httpx
 from engine.errors import Class, RunError
 from engine.git.command import plain
 from engine.git.remote import parse
-from engine.ports import PullRequest
+from engine.ports import Credential, PullRequest
 from engine.settings import EngineSettings
 
 _TIMEOUT = httpx.Timeout(20.0, connect=10.0)
@@ -35,7 +35,7 @@ class GitHub:
         return _origin(remote.url) == self._origin
 
     async def open_pull_request(
-        self, clone_url: str, token: str, *, head: str, base: str, title: str, body: str
+        self, clone_url: str, credential: Credential, *, head: str, base: str, title: str, body: str
     ) -> PullRequest:
         """The open pull request from branch `head` into `base`: a new one, or the one there already.
 
@@ -49,19 +49,19 @@ class GitHub:
             "head": head,
             "base": base,
         }
-        async with self._client(token) as client:
-            created = await self._send(client, "POST", route, json=fields)
+        async with self._client(credential) as client:
+            created = await self._send(client, "POST", route, credential, json=fields)
             if created.status_code == 201:
                 return self._pull_request(_json(created))
             if not _exists_already(created):
-                raise self._refusal(created, token)
+                raise self._refusal(created, credential)
             query = {"head": f"{owner}:{head}", "base": base, "state": "open"}
-            found = await self._send(client, "GET", route, params=query)
+            found = await self._send(client, "GET", route, credential, params=query)
             if found.status_code != 200:
-                raise self._refusal(found, token)
+                raise self._refusal(found, credential)
             listed = _json(found)
             if not isinstance(listed, list) or not listed:
-                raise self._refusal(created, token)
+                raise self._refusal(created, credential)
             return self._pull_request(listed[0])
 
     def _repository(self, clone_url: str) -> tuple[str, str]:
@@ -73,9 +73,9 @@ class GitHub:
             )
         return parts[0], parts[1]
 
-    def _client(self, token: str) -> httpx.AsyncClient:
+    def _client(self, credential: Credential) -> httpx.AsyncClient:
         headers = {
-            "Authorization": f"Bearer {token}",
+            "Authorization": f"Bearer {credential.password}",
             "Accept": "application/vnd.github+json",
             "X-GitHub-Api-Version": "2022-11-28",
             "User-Agent": "OpenLinear",
@@ -85,10 +85,10 @@ class GitHub:
                 base_url=self._api, headers=headers, timeout=_TIMEOUT, follow_redirects=False
             )
         except UnicodeEncodeError:  # from None: the cause would quote the token
-            raise self._bad_token() from None
+            raise self._bad_token(credential) from None
 
     async def _send(
-        self, client: httpx.AsyncClient, method: str, route: str, **content: Any
+        self, client: httpx.AsyncClient, method: str, route: str, credential: Credential, **content: Any
     ) -> httpx.Response:
         try:
             return await client.request(method, route, **content)
@@ -98,19 +98,19 @@ class GitHub:
                 "network",
             ) from error
         except httpx.LocalProtocolError:  # a header of impossible characters; the cause would quote it
-            raise self._bad_token() from None
+            raise self._bad_token(credential) from None
         except httpx.HTTPError as error:
             raise RunError(
                 f"{self._name} cannot be reached ({type(error).__name__}). Check GITHUB_API_URL.",
                 "network",
             ) from error
 
-    def _refusal(self, answer: httpx.Response, token: str) -> RunError:
+    def _refusal(self, answer: httpx.Response, credential: Credential) -> RunError:
         kind: Class
         status, name, wait = answer.status_code, self._name, _wait_seconds(answer.headers)
-        words = plain(_words(answer), token)
+        words = plain(_words(answer), credential.password)
         if status == 401:
-            return self._bad_token()
+            return self._bad_token(credential)
         if status in (403, 429) and wait is not None:
             kind, reason = "rate_limit", f"asks to wait {wait} seconds: too many requests with this token."
         elif status == 403:
@@ -129,9 +129,9 @@ class GitHub:
             kind, reason = "invalid_request", f"refused the pull request: {words}."
         return RunError(f"{name} {reason}", kind)
 
-    def _bad_token(self) -> RunError:
+    def _bad_token(self, credential: Credential) -> RunError:
         return RunError(
-            f"{self._name} did not accept the token: it is wrong, expired or revoked. Enter a new one.",
+            f"{self._name} did not accept the token: it is wrong, expired or revoked. {credential.cure}",
             "authentication",
         )
 

@@ -84,6 +84,6 @@ def _login(where: str, credential: Credential | None) -> RunError:
             "authentication",
         )
     return RunError(
-        f"{where} did not accept the token: it is wrong, expired or revoked. Enter a new one.",
+        f"{where} did not accept the token: it is wrong, expired or revoked. {credential.cure}",
         "authentication",
     )

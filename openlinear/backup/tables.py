@@ -24,7 +24,7 @@ LEFT_OUT = ("alembic_version", *_OF_THE_MACHINE, *_OF_THE_MOMENT)
 """What does not move: processes, sandboxes and what was found out about a disk; who is logged in (a login
 or token that was ended since must not come back) or was invited (nor an invitation), tries, and what was
 counted."""
-SEALED = {"provider_keys": "key_secret", "projects": "remote_secret"}
+SEALED = {"provider_keys": "key_secret", "projects": "remote_secret", "identities": "token_secret"}
 """Columns that hold secrets, sealed by `openlinear.vault`."""
 NUMBERS_SKIPPED = 1_000_000
 """News made after the backup had numbers too, which readers may remember: they are not given again."""

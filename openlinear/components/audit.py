@@ -36,6 +36,10 @@ WORDS: dict[str, Words] = {
     "project:renamed": lambda subject, d: f"renamed the project {d.get('before', '')} to {subject}",
     "project:remote": lambda subject, d: f"changed the remote of {subject}{_remote(d)}",
     "project:deleted": lambda subject, _: f"deleted the project {subject}",
+    "identity:connected": lambda subject, d: f"connected {d.get('provider', '')} as {subject}",
+    "identity:disconnected": lambda subject, d: (
+        f"disconnected {d.get('provider', '')}, where they are {subject}"
+    ),
     "run:cancelled": lambda subject, _: f"cancelled somebody's run of {subject}",
     "run:answered": lambda subject, _: f"answered for somebody's run of {subject}",
 }

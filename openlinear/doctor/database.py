@@ -9,8 +9,8 @@ from sqlmodel import col
 
 from openlinear import schema, vault
 from openlinear.doctor.finding import CONNECT_SECONDS, Check, Finding, Ground, fine, secret, warn, wrong
-from openlinear.models import Project, Provider
-from openlinear.services.credentials import PROVIDER, REMOTE
+from openlinear.models import Identity, Project, Provider
+from openlinear.services.credentials import IDENTITY, PROVIDER, REMOTE
 
 SKEW_NOTED, SKEW_WRONG = 2.0, 10.0
 
@@ -91,8 +91,10 @@ async def sealed(ground: Ground) -> Finding | None:
         return None
     async with ground.session() as session:
         kept = select(col(Project.remote_secret)).where(col(Project.remote_secret).is_not(None))
+        tokens = select(col(Identity.token_secret)).where(col(Identity.token_secret).is_not(None))
         samples = {
             REMOTE: await session.scalar(kept.limit(1)),
+            IDENTITY: await session.scalar(tokens.limit(1)),
             PROVIDER: await session.scalar(select(col(Provider.key_secret)).limit(1)),
         }
     if not all(vault.opens(key, purpose, one) for purpose, one in samples.items() if one is not None):

@@ -2,6 +2,7 @@
 
 from openlinear.models.account import AccessToken, Attempt, AuthSession, OneTimeLink, User
 from openlinear.models.change import Change
+from openlinear.models.identity import Identity
 from openlinear.models.inbox import Answered, InboxItem
 from openlinear.models.preferences import Preferences, Provider
 from openlinear.models.project import Project
@@ -15,6 +16,7 @@ __all__ = [
     "AuditEntry",
     "AuthSession",
     "Change",
+    "Identity",
     "InboxItem",
     "Invitation",
     "Label",

@@ -6,6 +6,7 @@ import reflex as rx
 
 from openlinear.components import shell, ui
 from openlinear.components.notice import NoticeState, notice
+from openlinear.components.ways import ways_to_sign_in
 from openlinear.live import LiveState
 from openlinear.pages.account import AccountState, Login, Token
 
@@ -14,7 +15,7 @@ def account_page() -> rx.Component:
     return shell.shell(
         rx.el.header(shell.unfold_button(), rx.el.h1("Account"), class_name="topbar"),
         shell.banners(LiveState.get_full_name(), AccountState.load),
-        rx.el.main(_you(), _password(), _logins(), _tokens(), class_name="content"),
+        rx.el.main(_you(), _password(), ways_to_sign_in(), _logins(), _tokens(), class_name="content"),
         notice(NoticeState.close),
         current="account",
     )

@@ -10,6 +10,7 @@ from openlinear.components.acting import Personal, an_id
 from openlinear.components.notice import NoticeState, notice
 from openlinear.live import LiveState
 from openlinear.pages.checks import ChecksState, checks_field, checks_form, commands_of
+from openlinear.pages.repositories import RepositoriesState, picker
 from openlinear.services import demo, projects, teams
 from openlinear.services.errors import Invalid, ServiceError
 
@@ -161,6 +162,7 @@ def _field(label: str, hint: str = "", **props: Any) -> rx.Component:
 def _new() -> rx.Component:
     return rx.el.section(
         rx.el.h2("New project"),
+        picker(),
         rx.el.form(
             _field(
                 "Clone URL",
@@ -170,6 +172,8 @@ def _new() -> rx.Component:
                 placeholder="https://github.com/you/repository.git",
                 type="text",
                 input_mode="url",
+                default_value=RepositoriesState.url,
+                key="url " + RepositoriesState.url,
             ),
             rx.cond(
                 ProjectsState.homes,
@@ -186,7 +190,14 @@ def _new() -> rx.Component:
                 ),
             ),
             rx.el.div(
-                _field("Name", "Empty: the repository's name.", name="name", max_length=100),
+                _field(
+                    "Name",
+                    "Empty: the repository's name.",
+                    name="name",
+                    max_length=100,
+                    default_value=RepositoriesState.name,
+                    key="name " + RepositoriesState.url,
+                ),
                 _field("Default branch", "Empty: what the remote says.", name="branch"),
                 class_name="pair",
             ),

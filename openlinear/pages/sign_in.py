@@ -5,12 +5,14 @@ which sets the cookie.
 import reflex as rx
 
 from openlinear.components import ui
+from openlinear.components.ways import OtherWays
 
 
 def login_page() -> rx.Component:
     return _page(
         "Log in",
         ui.SignIn.create(action="/api/auth/login", fields=["email", "password"], verb="Log in"),
+        OtherWays.create(),
         rx.el.p(
             "No account yet? ",
             ui.Way.create("Register", href="/register", class_name="link"),
@@ -27,6 +29,7 @@ def register_page() -> rx.Component:
         ui.Register.create(
             action="/api/auth/register", fields=["name", "email", "password"], verb="Create account"
         ),
+        OtherWays.create(),
         rx.el.p(
             "You have one? ", ui.Way.create("Log in", href="/login", class_name="link"), class_name="meta"
         ),

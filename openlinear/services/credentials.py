@@ -7,6 +7,7 @@ from openlinear import vault
 
 REMOTE = "remote"
 PROVIDER = "provider"
+IDENTITY = "identity"
 
 
 def seal_remote(username: str, password: str) -> str:

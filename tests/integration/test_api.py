@@ -345,6 +345,9 @@ OPEN = {
     *(("POST", f"/api/auth/{what}") for what in ("register", "login", "forgot", "reset")),
     *(("GET", path) for path in ("/api/auth/registration", "/health")),
 }
+OPEN |= {("GET", f"/api/auth/{way}") for way in ("ways", "github", "oidc")}
+OPEN |= {("GET", f"/api/auth/{way}/callback") for way in ("github", "oidc")}
+OPEN |= {("POST", f"/api/auth/{way}") for way in ("github", "oidc")}
 OF_SOMETHING = {"project_id", "task_id", "label_id", "ask_id", "team_id", "item_id"}
 
 

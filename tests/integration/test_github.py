@@ -6,10 +6,12 @@ import pytest
 from engine.errors import RunError
 from engine.forge import github
 from engine.forge.github import GitHub
+from engine.ports import Credential
 from engine.settings import EngineSettings
 from tests.support.github import GITHUB_TOKEN, GitHubServer
 
 CLONE_URL = "https://github.com/acme/shop.git"
+OURS = Credential("oauth2", GITHUB_TOKEN)
 TASK = {"head": "openlinear/a-task", "base": "main", "title": "Do it", "body": "What was done"}
 
 
@@ -20,12 +22,12 @@ def forge(github_server: GitHubServer) -> GitHub:
 
 async def refused(forge: GitHub, token: str = GITHUB_TOKEN) -> RunError:
     with pytest.raises(RunError) as caught:
-        await forge.open_pull_request(CLONE_URL, token, **TASK)
+        await forge.open_pull_request(CLONE_URL, Credential("oauth2", token), **TASK)
     return caught.value
 
 
 async def test_a_pull_request_is_opened(forge: GitHub, github_server: GitHubServer) -> None:
-    pull = await forge.open_pull_request(CLONE_URL, GITHUB_TOKEN, **TASK)
+    pull = await forge.open_pull_request(CLONE_URL, OURS, **TASK)
     assert pull.number == 1
     assert pull.url.endswith("/acme/shop/pull/1")
     method, path, body = github_server.requests[0]
@@ -36,15 +38,15 @@ async def test_a_pull_request_is_opened(forge: GitHub, github_server: GitHubServ
 async def test_the_one_that_exists_is_found_and_not_doubled(
     forge: GitHub, github_server: GitHubServer
 ) -> None:
-    await forge.open_pull_request(CLONE_URL, GITHUB_TOKEN, **{**TASK, "head": "openlinear/another"})
-    first = await forge.open_pull_request(CLONE_URL, GITHUB_TOKEN, **TASK)
-    assert await forge.open_pull_request(CLONE_URL, GITHUB_TOKEN, **TASK) == first
+    await forge.open_pull_request(CLONE_URL, OURS, **{**TASK, "head": "openlinear/another"})
+    first = await forge.open_pull_request(CLONE_URL, OURS, **TASK)
+    assert await forge.open_pull_request(CLONE_URL, OURS, **TASK) == first
     assert [pull["head"] for pull in github_server.pulls] == ["openlinear/another", "openlinear/a-task"]
 
 
 async def test_a_long_title_and_body_are_fitted(forge: GitHub, github_server: GitHubServer) -> None:
     long = {**TASK, "title": "a\x00b\n" + "x" * 9_000, "body": "y" * 100_000}
-    await forge.open_pull_request(CLONE_URL, GITHUB_TOKEN, **long)
+    await forge.open_pull_request(CLONE_URL, OURS, **long)
     body = github_server.requests[0][2]
     assert len(body["title"]) == 256 and body["title"].startswith("a b x")
     assert len(body["body"]) == 65_000
@@ -139,4 +141,4 @@ def test_only_the_exact_host_is_github(url: str, ours: bool) -> None:
 
 async def test_what_is_no_repository_is_refused(forge: GitHub) -> None:
     with pytest.raises(RunError, match="names no repository"):
-        await forge.open_pull_request("https://github.com/acme/shop/tree", GITHUB_TOKEN, **TASK)
+        await forge.open_pull_request("https://github.com/acme/shop/tree", OURS, **TASK)

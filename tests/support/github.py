@@ -15,7 +15,7 @@ import tarfile
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cache
@@ -24,9 +24,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+import jwt
 import pytest
 from jsonschema import Draft202012Validator
 
+from tests.support.identity import Account, Repository
 from tests.support.needs import require
 
 PACKAGE = "@octokit/openapi@23.0.2"
@@ -35,7 +37,13 @@ _CACHE = Path(__file__).parents[2] / "node_modules" / ".openapi"
 _ROUTES = {
     "/repos/{owner}/{repo}/pulls": re.compile(r"/repos/(?P<owner>[^/]+)/(?P<repo>[^/]+)/pulls"),
     "/user": re.compile(r"/user"),
+    "/user/emails": re.compile(r"/user/emails"),
     "/user/repos": re.compile(r"/user/repos"),
+    "/repos/{owner}/{repo}": re.compile(r"/repos/(?P<owner>[^/]+)/(?P<repo>[^/]+)"),
+    "/repos/{owner}/{repo}/installation": re.compile(r"/repos/(?P<owner>[^/]+)/(?P<repo>[^/]+)/installation"),
+    "/app/installations/{installation_id}/access_tokens": re.compile(
+        r"/app/installations/(?P<installation>\d+)/access_tokens"
+    ),
 }
 
 
@@ -108,6 +116,8 @@ class GitHubServer:
     url: str
     token: str = GITHUB_TOKEN
     pulls: list[dict[str, Any]] = field(default_factory=list)
+    pulled_by: list[str] = field(default_factory=list)
+    """The token of each request for pull requests."""
     requests: list[tuple[str, str, Any]] = field(default_factory=list)
     """(method, path with query, body), as they came."""
     violations: list[str] = field(default_factory=list)
@@ -117,6 +127,15 @@ class GitHubServer:
     """The same for one repository, by `owner/name`."""
     fault_headers: dict[str, str] = field(default_factory=dict)
     fault_message: str = "A fault"
+    accounts: Mapping[str, Account] = field(default_factory=dict)
+    """Whose each token is, beside `token`, which may do all."""
+    app_id: str = ""
+    app_key: str = ""
+    """The public half of the app's key, PEM."""
+    installed: set[str] = field(default_factory=set)
+    """`owner/name` of the repositories that the app is installed for."""
+    minted: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """What was asked for with each token that the app was given."""
     delay: float = 0.0
     """Seconds before each answer."""
     stopping: threading.Event = field(default_factory=threading.Event)
@@ -135,10 +154,9 @@ class GitHubServer:
         fault = self.fault_at(target)
         if isinstance(fault, int):
             status, content = fault, _basic(self.fault_message, fault)
-        elif authorization != f"Bearer {self.token}":
-            status, content = 401, _basic("Bad credentials", 401)
         else:
-            status, content = self._decide(route, method, match.groupdict(), query, body)
+            bearer = authorization.removeprefix("Bearer ")
+            status, content = self._decide(route, method, match.groupdict(), query, body, bearer)
         self._check_answer(operation, f"{method} {target}", status, content)
         return status, content
 
@@ -167,15 +185,34 @@ class GitHubServer:
             self.violations.append(f"answer {status} to {what}: {complaint}")
 
     def _decide(
-        self, route: str, method: str, names: dict[str, str], query: dict[str, str], body: Any
+        self, route: str, method: str, names: dict[str, str], query: dict[str, str], body: Any, bearer: str
     ) -> tuple[int, Any]:
-        if route == "/user":
-            return 200, _example("private-user-response-with-public-profile-information")
-        if route == "/user/repos":
-            return 200, _example("repository-items-default-response")
+        if route.endswith(("/installation", "/access_tokens")):
+            return self._of_app(route, names, body, bearer)
+        account = self.accounts.get(bearer)
+        if account is None and bearer != self.token and bearer not in self.minted:
+            return 401, _basic("Bad credentials", 401)
+        if not route.endswith("/pulls"):
+            return _of_person(route, names, query, account or Account())
+        self.pulled_by.append(bearer)
         if method == "GET":
             return 200, [pull["simple"] for pull in self.pulls if _matches(pull, names, query)]
         return self._open(names, body)
+
+    def _of_app(self, route: str, names: dict[str, str], body: Any, bearer: str) -> tuple[int, Any]:
+        """What an app may ask, by a proof that it signed minutes ago at most."""
+        try:
+            claims = jwt.decode(bearer, self.app_key, algorithms=["RS256"], issuer=self.app_id)
+            assert claims["exp"] - claims["iat"] <= 660
+        except (jwt.PyJWTError, AssertionError):
+            return 401, _basic("A JSON web token could not be decoded", 401)
+        if route.endswith("/installation"):
+            there = f"{names['owner']}/{names['repo']}" in self.installed
+            return (200, {**_example("installation"), "id": 77}) if there else (404, _basic("Not Found", 404))
+        token = f"ghs_{len(self.minted)}installed"
+        self.minted[token] = body
+        said = {"token": token, "permissions": body["permissions"], "repository_selection": "selected"}
+        return 201, {**_example("installation-token"), **said}
 
     def _open(self, names: dict[str, str], body: dict[str, Any]) -> tuple[int, Any]:
         same = {"state": "open", "head": f"{names['owner']}:{body['head']}", "base": body["base"]}
@@ -204,6 +241,44 @@ def _matches(pull: dict[str, Any], names: dict[str, str], query: dict[str, str])
         and query.get("head", f"{names['owner']}:{pull['head']}") == f"{names['owner']}:{pull['head']}"
         and query.get("base", pull["base"]) == pull["base"]
     )
+
+
+def _of_person(route: str, names: dict[str, str], query: dict[str, str], account: Account) -> tuple[int, Any]:
+    if route == "/user":
+        person = _example("private-user-response-with-public-profile-information")
+        return 200, {**person, "id": account.id, "login": account.login, "name": account.name}
+    if route == "/user/emails":
+        return 200, [
+            {"email": email, "primary": primary, "verified": verified, "visibility": None}
+            for email, primary, verified in account.emails
+        ]
+    if route == "/user/repos":
+        newest = sorted(account.repositories, key=lambda one: one.pushed_at or "", reverse=True)
+        size, page = int(query.get("per_page", 30)), int(query.get("page", 1))
+        return 200, [_repository(one, _example("repository-items-default-response")[0]) for one in newest][
+            (page - 1) * size : page * size
+        ]
+    wanted = f"{names['owner']}/{names['repo']}"
+    found = next((one for one in account.repositories if one.full_name == wanted), None)
+    if found is None:
+        return 404, _basic("Not Found", 404)
+    return 200, _repository(found, _example("full-repository-default-response"))
+
+
+def _repository(one: Repository, example: dict[str, Any]) -> dict[str, Any]:
+    rights = {"admin": False, "maintain": False, "push": one.push, "triage": one.push, "pull": True}
+    kept = {name: value for name, value in example.items() if name not in ("parent", "source")}
+    return {
+        **kept,  # the description's own example of a fork does not fit its schema
+        "name": one.full_name.partition("/")[2],
+        "full_name": one.full_name,
+        "private": one.private,
+        "clone_url": one.clone_url,
+        "pushed_at": one.pushed_at,
+        "default_branch": "main",
+        "language": None,
+        "permissions": rights,
+    }
 
 
 def _example(name: str) -> Any:

@@ -5,7 +5,7 @@ import os
 import shutil
 import subprocess
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.identity import IdentityServer
 from tests.support.needs import require
 
 TOKEN = "token-of-the-git-server"
@@ -99,6 +100,10 @@ class GitServer:
     root: Path
     url: str
     token: str = TOKEN
+    tokens: Container[str | None] = ()
+    """What counts beside `token`."""
+    identity: IdentityServer | None = None
+    """Who signs people in at this address, as at GitHub."""
     repos: dict[str, Repo] = field(default_factory=dict)
     requests: list[tuple[str, str, str | None]] = field(default_factory=list)
     stopping: threading.Event = field(default_factory=threading.Event)
@@ -150,6 +155,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self, body: bytes) -> None:
         path, _, query = self.path.partition("?")
+        if self.git.identity is not None and path.startswith("/login/oauth/"):
+            return self._send(*self.git.identity.answer(self.command, self.path, self.headers, body))
         password = self._password()
         self.git.requests.append((self.command, self.path, password))
         owner_and_name = "/".join(path.split("/")[1:3]).removesuffix(".git")
@@ -161,7 +168,8 @@ class _Handler(BaseHTTPRequestHandler):
             repo.fault = "hang"
         if repo.fault != "hang-known" and self._faulty(repo, pushing):
             return None
-        if password != self.git.token and (pushing or not repo.anonymous or password is not None):
+        known = password == self.git.token or password in self.git.tokens
+        if not known and (pushing or not repo.anonymous or password is not None):
             return self._say(401, "No\n")
         return self._backend(path, query, body, password is not None)
 
@@ -194,6 +202,14 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(text.encode())
 
+    def _send(self, status: int, headers: Mapping[str, str], content: bytes) -> None:
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
     def _backend(self, path: str, query: str, body: bytes, known: bool) -> None:
         env = _CLEAN | {
             "GIT_PROJECT_ROOT": str(self.git.root),
@@ -214,12 +230,7 @@ class _Handler(BaseHTTPRequestHandler):
         done = subprocess.run(["git", "http-backend"], input=body, env=env, capture_output=True, check=False)
         head, _, content = done.stdout.partition(b"\r\n\r\n")
         headers = dict(line.split(": ", 1) for line in head.decode().splitlines())
-        self.send_response(int(headers.pop("Status", "200").split(" ")[0]))
-        for name, value in headers.items():
-            self.send_header(name, value)
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content)
+        self._send(int(headers.pop("Status", "200").split(" ")[0]), headers, content)
 
 
 @contextmanager

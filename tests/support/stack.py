@@ -28,6 +28,7 @@ from openlinear import frontend, processes
 from openlinear.settings import Settings
 from tests.support.github import GitHubServer, serve_github
 from tests.support.gitserver import TOKEN, GitServer, Repo, serve_git
+from tests.support.identity import CLIENT_ID, CLIENT_SECRET, IdentityServer
 from tests.support.modelserver import ModelServer
 from tests.support.postgres import _fresh
 from tests.support.sandbox import clean
@@ -50,6 +51,8 @@ class Stack:
     home: Path
     logs: Path
     processes: dict[str, "subprocess.Popen[bytes]"] = field(default_factory=dict)
+    identity: IdentityServer = field(default_factory=lambda: IdentityServer(""))
+    """Who signs people in at GitHub, which is at the git server's address."""
 
     def start(self, name: str, *argv: str) -> None:
         with (self.logs / f"{name}.log").open("ab") as log:
@@ -189,6 +192,11 @@ def serve_stack(database: str, folder: Path, **settings: str) -> Iterator[Stack]
     model = ModelServer(host="0.0.0.0").start()
     (folder / "git").mkdir()
     with serve_git(folder / "git") as git, serve_github(token=TOKEN) as github:
+        identity = IdentityServer(
+            git.url, redirect_uris={f"http://localhost:{port}/api/auth/github/callback"}
+        )
+        git.identity = identity
+        git.tokens = github.accounts = identity.tokens
         environment = {
             **os.environ,
             "DATABASE_URL": database,
@@ -201,6 +209,8 @@ def serve_stack(database: str, folder: Path, **settings: str) -> Iterator[Stack]
             "ALLOW_LOCAL_REMOTES": "true",
             "GITHUB_URL": git.url,
             "GITHUB_API_URL": github.url,
+            "GITHUB_CLIENT_ID": CLIENT_ID,
+            "GITHUB_CLIENT_SECRET": CLIENT_SECRET,
             # Tests look into a container after a run: in one that is frozen meanwhile, a command hangs.
             "CONTAINER_IDLE_PAUSE_SECONDS": "120",
             # Ten runs at once in one container, where people have three.
@@ -213,9 +223,8 @@ def serve_stack(database: str, folder: Path, **settings: str) -> Iterator[Stack]
             "MODEL_RETRY_LIMIT": str(RETRY_LIMIT),
             **settings,
         }
-        stack = Stack(
-            f"http://localhost:{port}", environment, git, github, model, folder / "home", folder / "logs"
-        )
+        url, home, logs = f"http://localhost:{port}", folder / "home", folder / "logs"
+        stack = Stack(url, environment, git, github, model, home, logs, identity=identity)
         stack.logs.mkdir()
         stack.home.mkdir(exist_ok=True)  # a restored one is there already
         try:

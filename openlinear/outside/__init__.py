@@ -1,0 +1,1 @@
+"""What the product asks of other servers: who somebody is, which repositories are theirs."""
