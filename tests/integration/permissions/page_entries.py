@@ -198,6 +198,11 @@ ENTRIES = (
     Handler("NetworkState.load", SELF),
     Handler("NetworkState.set_network", SELF, {"mode": "open"}, writes=True),
     Handler("NetworkState.set_hosts", SELF, {"text": "example.com"}, writes=True),
+    Handler("WaysState.load", SELF),
+    Handler("WaysState.disconnect", SELF, {"provider": "github"}, writes=True),
+    Handler("RepositoriesState.load", SELF),
+    Handler("RepositoriesState.search", SELF, {"query": "x"}),
+    Handler("RepositoriesState.pick", LOCAL, {"url": "https://example.com/x.git", "name": "x"}),
     # -- storage
     Handler("StorageState.load", FIRST, shows=("personal", "team")),
     Handler("StorageState.restore", KEEPS, {"run_id": "{kept_run}"}, writes=True),

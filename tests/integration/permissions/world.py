@@ -10,11 +10,12 @@ from typing import Literal, get_args
 from uuid import UUID, uuid4
 
 from engine.models import StorageReport
-from openlinear import db
-from openlinear.models import AuditEntry, InboxItem
+from openlinear import db, vault
+from openlinear.models import AuditEntry, Identity, InboxItem
 from openlinear.services import (
     accounts,
     administration,
+    credentials,
     first,
     invitations,
     labels,
@@ -113,6 +114,10 @@ async def _person(role: Role, make_actor: MakeActor) -> Person:
         )
         await preferences.update_settings(session, actor, {"parallel_limit": 9})
         label = await labels.create_label(session, actor, canary(role))
+        for provider in ("github", "oidc"):
+            own_id = Identity(user_id=actor.id, provider=provider, issuer=provider, subject=str(actor.id))
+            own_id.login, own_id.token_secret = canary(role), vault.seal(credentials.PROVIDER, SEALED)
+            session.add(own_id)
         own = {"my_label": label.id, "my_id": actor.id}
         if role not in ("first", "stranger"):
             own["my_team"] = (await teams.create_team(session, actor, canary(role))).id
