@@ -8,6 +8,7 @@ import base64
 import hashlib
 import re
 from collections.abc import Iterable
+from http import HTTPStatus
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -46,12 +47,15 @@ class SecurityHeaders:
         async def telling(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
-                page = headers.get("content-type", "").startswith("text/html")
+                # What a browser has already it is told of anew, and without its type: these headers
+                # replace those it kept.
+                kept = message["status"] == HTTPStatus.NOT_MODIFIED and not private
+                page = kept or headers.get("content-type", "").startswith("text/html")
                 headers.update(self._always)
                 headers["Content-Security-Policy"] = self._page_policy if page else NOTHING
                 if private:
                     headers["Cache-Control"] = "no-store"
-                elif page:
+                elif page and not kept:
                     headers["Cache-Control"] = "no-cache"  # it names its scripts and this policy their hashes
             await send(message)
 

@@ -42,3 +42,11 @@ async def test_the_other_origin_may_call_the_api_without_the_cookie(site: Site) 
 async def test_no_other_origin_reads_anything(site: Site, path: str) -> None:
     answer = await ask(site, "GET", path, Origin="http://evil.example")
     assert "access-control-allow-origin" not in answer.headers
+
+
+async def test_a_page_that_a_browser_has_already_keeps_its_policy(site: Site) -> None:
+    """The headers of a 304 replace those that were kept with the page."""
+    first = await ask(site, "GET", "/login/")
+    again = await ask(site, "GET", "/login/", If_None_Match=first.headers["etag"])
+    assert again.status_code == 304
+    assert again.headers["content-security-policy"] == first.headers["content-security-policy"]
