@@ -47,15 +47,13 @@ class SecurityHeaders:
         async def telling(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
-                # What a browser has already it is told of anew, and without its type: these headers
-                # replace those it kept.
-                kept = message["status"] == HTTPStatus.NOT_MODIFIED and not private
-                page = kept or headers.get("content-type", "").startswith("text/html")
+                page = headers.get("content-type", "").startswith("text/html")
                 headers.update(self._always)
-                headers["Content-Security-Policy"] = self._page_policy if page else NOTHING
+                if message["status"] != HTTPStatus.NOT_MODIFIED:  # the page that is kept keeps its policy
+                    headers["Content-Security-Policy"] = self._page_policy if page else NOTHING
                 if private:
                     headers["Cache-Control"] = "no-store"
-                elif page and not kept:
+                elif page:
                     headers["Cache-Control"] = "no-cache"  # it names its scripts and this policy their hashes
             await send(message)
 

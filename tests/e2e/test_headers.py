@@ -72,7 +72,7 @@ async def test_a_login_that_is_over_leads_to_the_login_page_and_back(arrive: Arr
     ada = await arrive()
     await ada.context.clear_cookies()
     page = await ada.go("/teams")
-    await page.wait_for_url("**/login?next=%2Fteams")
+    await page.wait_for_url(re.compile(r"/login/?\?next=%2Fteams"))
     await page.get_by_label("Email").fill(ada.email)
     await page.get_by_label("Password").fill(PASSWORD)
     await page.get_by_role("button", name="Log in").click()

@@ -1,5 +1,7 @@
 """The web server as programs and other pages meet it: API, pages and websocket on one port."""
 
+import asyncio
+
 import httpx
 import pytest
 
@@ -44,9 +46,27 @@ async def test_no_other_origin_reads_anything(site: Site, path: str) -> None:
     assert "access-control-allow-origin" not in answer.headers
 
 
-async def test_a_page_that_a_browser_has_already_keeps_its_policy(site: Site) -> None:
-    """The headers of a 304 replace those that were kept with the page."""
-    first = await ask(site, "GET", "/login/")
-    again = await ask(site, "GET", "/login/", If_None_Match=first.headers["etag"])
-    assert again.status_code == 304
-    assert again.headers["content-security-policy"] == first.headers["content-security-policy"]
+async def handshake(site: Site, origin: str) -> int:
+    """The status that a browser gets which opens the board's websocket from a page of this origin."""
+    port = int(site.url.rpartition(":")[2])
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    asked = (
+        "GET /_event/?EIO=4&transport=websocket HTTP/1.1",
+        f"Host: localhost:{port}",
+        "Connection: Upgrade",
+        "Upgrade: websocket",
+        "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==",
+        "Sec-WebSocket-Version: 13",
+        f"Origin: {origin}",
+    )
+    writer.write("\r\n".join((*asked, "", "")).encode())
+    try:
+        return int((await reader.readline()).split()[1])
+    finally:
+        writer.close()
+
+
+async def test_the_websocket_opens_for_our_own_origin_alone(site: Site) -> None:
+    assert await handshake(site, site.url) == 101
+    for other in ("http://evil.example", "null", ELSEWHERE, f"{site.url}.evil.example", f"{site.url}0"):
+        assert await handshake(site, other) != 101

@@ -21,13 +21,23 @@ def site(pages: Path, public_url: str) -> httpx.AsyncClient:
     async def page(_: Request) -> Response:
         return HTMLResponse(PAGE)
 
+    async def kept(_: Request) -> Response:
+        return Response(status_code=304)
+
     async def part(_: Request) -> Response:
         return PlainTextResponse("export {}", media_type="text/javascript")
 
     async def data(_: Request) -> Response:
         return JSONResponse({}, headers={"Cache-Control": "public"})
 
-    app = Starlette(routes=[Route("/", page), Route("/assets/a.js", part), Route("/api/tasks", data)])
+    app = Starlette(
+        routes=[
+            Route("/", page),
+            Route("/assets/a.js", part),
+            Route("/api/tasks", data),
+            Route("/kept", kept),
+        ]
+    )
     transport = httpx.ASGITransport(SecurityHeaders(app, public_url=public_url, pages=pages))
     return httpx.AsyncClient(transport=transport, base_url=public_url)
 
@@ -69,6 +79,11 @@ async def test_everything_is_told_not_to_be_sniffed_or_framed(pages: Path, path:
     assert "camera=()" in answer.headers["permissions-policy"]
     assert rules(answer)["frame-ancestors"] == ["'none'"]
     assert "strict-transport-security" not in answer.headers
+
+
+async def test_a_page_that_a_browser_has_kept_keeps_its_policy(pages: Path) -> None:
+    async with site(pages, "http://board.test") as client:
+        assert "content-security-policy" not in (await client.get("/kept")).headers
 
 
 async def test_private_answers_are_kept_nowhere(pages: Path) -> None:
