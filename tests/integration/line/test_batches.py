@@ -156,6 +156,17 @@ async def test_a_merge_that_breaks_the_checks_is_found_and_left_out(batcher: Per
     assert batch["trials"][-1]["passed"]
 
 
+async def test_nobody_is_blamed_where_the_default_branch_fails_by_itself(batcher: Person) -> None:
+    repo = made("broken-main", batcher)
+    project = await batcher.project(repo, checks=["test -e missing.txt"])
+    tasks = [await writing(batcher, project, f"m-{n}", f"{n}.txt") for n in ("one", "two")]
+    batch = await batch_over(batcher, await press(batcher, tasks))
+    assert batch["status"] == "failed", batch
+    assert "'test -e missing.txt' fails on main itself" in batch["error"]
+    assert not any("breaks" in task["reason"] for task in batch["tasks"])
+    assert not any(branch.startswith("openlinear/batch-") for branch in repo.branches())
+
+
 async def test_a_batch_may_fail_or_be_cancelled_or_lose_a_task(batcher: Person) -> None:
     repo = made("ends", batcher)
     project = await batcher.project(repo)
