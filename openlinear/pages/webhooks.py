@@ -146,29 +146,27 @@ class WebhooksState(Personal, rx.State):
         await self._read()
 
     @rx.event
-    async def test(self, hook_id: str) -> Any:
+    async def test(self, hook_id: str) -> None:
         self.open = hook_id
         async with self._acting() as (session, actor):
             await webhooks.send_test(session, actor, an_id(hook_id))
         await self._read()
-        return WebhooksState.watch
 
     @rx.event
-    async def again(self, delivery_id: str) -> Any:
+    async def again(self, delivery_id: str) -> None:
         async with self._acting() as (session, actor):
             await webhooks.send_again(session, actor, an_id(self.open), an_id(delivery_id))
         await self._read()
-        return WebhooksState.watch
 
     @rx.event(background=True)
     async def watch(self) -> None:
         """Show what comes of it, if it comes soon."""
         for _ in range(LOOKS):
-            await asyncio.sleep(LOOK_SECONDS)
             async with self:
                 await self._read()
                 if not any(one.status == "pending" for one in self.sent):
                     return
+            await asyncio.sleep(LOOK_SECONDS)
 
     @rx.event
     async def listen(self, project_id: str) -> None:

@@ -89,7 +89,7 @@ def _acts(one: rx.Var[Hook]) -> rx.Component:
             title="Enabled",
         ),
         _button("Deliveries", WebhooksState.show(one.id)),
-        _button("Send a test", WebhooksState.test(one.id)),
+        _button("Send a test", [WebhooksState.test(one.id), WebhooksState.watch]),
         _button("New secret", WebhooksState.rotate(one.id)),
         _button("Delete", WebhooksState.ask(one.id)),
         class_name="acts",
@@ -111,7 +111,9 @@ def _sent(one: rx.Var[Sent]) -> rx.Component:
         rx.el.span(one.type, class_name="mono"),
         rx.el.span(one.said, class_name="grow wrap meta"),
         ui.Ago.create(at=one.at, class_name="meta"),
-        rx.cond(one.status != "pending", _button("Send again", WebhooksState.again(one.id))),
+        rx.cond(
+            one.status != "pending", _button("Send again", [WebhooksState.again(one.id), WebhooksState.watch])
+        ),
         class_name="row wraps delivery",
         key=one.id,
     )

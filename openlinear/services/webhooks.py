@@ -9,11 +9,11 @@ from sqlalchemy import ColumnElement, func, select
 from sqlmodel import col
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from openlinear.models import Webhook, WebhookDelivery
+from openlinear.models import Member, Webhook, WebhookDelivery
 from openlinear.models.columns import now
 from openlinear.outside import receiver
 from openlinear.services import audit, paging, text, webhook_secrets
-from openlinear.services.access import require_team, role_in
+from openlinear.services.access import FRESH, require_team
 from openlinear.services.errors import Conflict, Forbidden, Invalid, NotFound
 from openlinear.services.views import Actor, Page
 from openlinear.services.webhook_events import EVENTS, TEST, body
@@ -223,24 +223,27 @@ async def send_again(
 
 
 async def _require(session: AsyncSession, actor: Actor, webhook_id: UUID, *, lock: bool = False) -> Webhook:
-    """The webhook, for who looks after it. To all but its team's members it does not exist."""
-    hook = await session.get(Webhook, webhook_id)
-    if hook is None or (hook.team_id is None and hook.user_id != actor.id):
+    """The webhook, for who looks after it. To all but its team's members it does not exist: one query finds
+    neither what is not there nor what is not theirs.
+    """
+    theirs = (col(Member.team_id) == col(Webhook.team_id)) & (col(Member.user_id) == actor.id)
+    mine = (col(Webhook.user_id) == actor.id) | col(Member.user_id).is_not(None)
+    query = select(Webhook, col(Member.role)).outerjoin(Member, theirs)
+    found = (await session.execute(query.where(col(Webhook.id) == webhook_id, mine))).one_or_none()
+    if found is None:
         raise NotFound(MISSING)
-    if hook.team_id is not None:
-        role = await role_in(session, actor.id, hook.team_id)
-        if role is None:
-            raise NotFound(MISSING)
-        if role == "member":
-            raise Forbidden("Only owners and admins of the team look after its webhooks.")
-    if lock:
-        if hook.team_id is not None:  # before the webhook, as whoever changes who is in the team
-            await require_team(session, actor, hook.team_id, "admin", lock=True)
-        query = select(Webhook).where(col(Webhook.id) == webhook_id).with_for_update()
-        hook = await session.scalar(query.execution_options(populate_existing=True))
-        if hook is None:
-            raise NotFound(MISSING)
-    return hook
+    hook, role = found
+    if role == "member":
+        raise Forbidden("Only owners and admins of the team look after its webhooks.")
+    if not lock:
+        return hook
+    if hook.team_id is not None:  # before the webhook, as whoever changes who is in the team
+        await require_team(session, actor, hook.team_id, "admin", lock=True)
+    again = select(Webhook).where(col(Webhook.id) == webhook_id).with_for_update()
+    held: Webhook | None = await session.scalar(again.execution_options(**FRESH))
+    if held is None:
+        raise NotFound(MISSING)
+    return held
 
 
 def _require_enabled(hook: Webhook) -> None:
