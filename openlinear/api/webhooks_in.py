@@ -14,6 +14,8 @@ router = APIRouter(prefix="/api", tags=["webhooks"])
 
 
 class GitHubWebhook(Shape):
+    project: str
+    """Its name."""
     url: str
     """What to enter at GitHub as the payload URL."""
     created_at: datetime

@@ -33,6 +33,8 @@ NOBODY = secrets.token_hex(32)
 class HookView:
     """How GitHub tells of one project. `heard_at` is when it last did."""
 
+    project: str
+    """Its name."""
     url: str
     created_at: datetime
     heard_at: datetime | None
@@ -68,16 +70,18 @@ async def list_hooks(session: AsyncSession, actor: Actor, team_id: UUID | None =
         .where(visible_projects(actor), whose, ~col(Project.demo))
         .order_by(col(Project.created_at), col(Project.id))
     )
-    return [Hooked(project.id, project.name, _view(hook) if hook else None) for project, hook in rows]
+    return [
+        Hooked(project.id, project.name, _view(project, hook) if hook else None) for project, hook in rows
+    ]
 
 
 async def get_hook(session: AsyncSession, actor: Actor, project_id: UUID) -> HookView:
     """For who may change the project. NotFound while there is none."""
-    await require_project(session, actor, project_id, manage=True)
+    project = await require_project(session, actor, project_id, manage=True)
     hook = await session.get(GitHubHook, project_id)
     if hook is None:
         raise NotFound("No GitHub webhook is set up for this project.")
-    return _view(hook)
+    return _view(project, hook)
 
 
 async def set_up(session: AsyncSession, actor: Actor, project_id: UUID) -> MadeHook:
@@ -91,7 +95,7 @@ async def set_up(session: AsyncSession, actor: Actor, project_id: UUID) -> MadeH
     hook.secret, hook.created_at, hook.heard_at = vault.seal(GITHUB, secret), now(), None
     audit.record(session, actor, "project:hooked", project.name, team_id=project.team_id)
     await session.flush()
-    return MadeHook(_view(hook), secret)
+    return MadeHook(_view(project, hook), secret)
 
 
 async def remove(session: AsyncSession, actor: Actor, project_id: UUID) -> None:
@@ -147,6 +151,6 @@ def _parsed(body: bytes) -> Any:
         return None
 
 
-def _view(hook: GitHubHook) -> HookView:
+def _view(project: Project, hook: GitHubHook) -> HookView:
     url = f"{get_settings().public_url}/api/webhooks/github?project={hook.project_id}"
-    return HookView(url, hook.created_at, hook.heard_at)
+    return HookView(project.name, url, hook.created_at, hook.heard_at)
