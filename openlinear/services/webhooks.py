@@ -232,8 +232,8 @@ async def _require(session: AsyncSession, actor: Actor, webhook_id: UUID, *, loc
     found = (await session.execute(query.where(col(Webhook.id) == webhook_id, mine))).one_or_none()
     if found is None:
         raise NotFound(MISSING)
-    hook, role = found
-    if role == "member":
+    hook: Webhook = found[0]
+    if found[1] == "member":
         raise Forbidden("Only owners and admins of the team look after its webhooks.")
     if not lock:
         return hook

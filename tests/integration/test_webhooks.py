@@ -9,13 +9,21 @@ import pytest
 from sqlalchemy import select, update
 from sqlmodel import col
 
-from engine.models import Run
+from engine.models import Batch, Run
 from openlinear import db
 from openlinear.models import Webhook, WebhookDelivery
 from openlinear.models.columns import now
 from openlinear.outside import receiver as outside
 from openlinear.outside.receiver import Answer
-from openlinear.services import execution, webhook_sending, webhooks
+from openlinear.services import (
+    batch_news,
+    batches,
+    execution,
+    providers,
+    tasks,
+    webhook_sending,
+    webhooks,
+)
 from openlinear.services.views import Actor, ProjectView
 from openlinear.services.webhooks import WebhookPatch
 from tests.support.receiver import Receiver, due, end, hook_to, log, sending, started, until, verified
@@ -62,7 +70,7 @@ async def test_what_is_not_taken_is_sent_again_by_the_same_id(
         await end(run_id, "failed", error="The tests do not pass.")
         await receiver.wait(1)
         one = await until(ada, made, "pending", attempts=1, response_code=500)
-        assert one.error == "Answered 500." and one.next_attempt_at is not None
+        assert one.error == "Answered 500." and one.next_attempt_at and one.attempted_at
         assert timedelta(seconds=4) < one.next_attempt_at - one.attempted_at < timedelta(seconds=7)
         await due(made)
         await receiver.wait(2)
@@ -153,6 +161,27 @@ async def test_an_end_that_is_rolled_back_is_not_told_and_one_told_twice_is_one(
     await end(run_id)
     await end(run_id)
     assert len(await log(ada, made)) == 1
+
+
+async def test_a_batch_s_end_is_told_with_its_tasks(
+    ada: Actor, project: ProjectView, receiver: Receiver
+) -> None:
+    made = await hook_to(ada, receiver.url, events=["batch.failed"])
+    async with db.transaction() as session:
+        await providers.connect(session, ada, "anthropic", "sk-test-1")
+        card = await tasks.create_task(session, ada, tasks.TaskInput(project.id, "Fix it", "secret prompt"))
+        batch = await batches.create(session, ada, batches.BatchInput([card.id], "queue"))
+        await session.execute(update(Batch).values(status="failed", ended_at=now(), error="It clashes."))
+        for what in ("updated", "failed"):
+            await batch_news.tell(session, batch.id, what)
+    async with sending():
+        ((headers, body),) = await receiver.wait(1)
+    told = verified(made.secret, headers, body)
+    assert told["type"] == "batch.failed" and "secret prompt" not in body
+    data = told["data"]
+    assert isinstance(data, dict)
+    assert (data["batchId"], data["status"], data["error"]) == (str(batch.id), "failed", "It clashes.")
+    assert [one["identifier"] for one in data["tasks"]] == [card.identifier]
 
 
 DIES = """
