@@ -269,6 +269,14 @@ class Engine:
         )
         return {run.task_id: _view(RunView, run) for run in rows.scalars()}
 
+    async def proposed(self, session: AsyncSession, pr_url: str) -> list[RunView]:
+        """The runs that opened this pull request and that no later run of their task has followed. Letters
+        of either case are the same, as they are to a forge.
+        """
+        theirs = select(col(Run.task_id)).where(func.lower(col(Run.pr_url)) == pr_url.lower())
+        latest = await self.latest(session, list(await session.scalars(theirs)))
+        return [run for run in latest.values() if run.pr_url and run.pr_url.lower() == pr_url.lower()]
+
     async def open_runs(self, session: AsyncSession, user_id: UUID) -> int:
         """How many of this user's slots are taken."""
         return await slots_taken(session, user_id)

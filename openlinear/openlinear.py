@@ -38,6 +38,8 @@ from openlinear.pages.team import TeamState
 from openlinear.pages.team_view import ROUTE as TEAM
 from openlinear.pages.team_view import team_page
 from openlinear.pages.teams import TeamsState, teams_page
+from openlinear.pages.webhooks import WebhooksState
+from openlinear.pages.webhooks_view import OF_TEAM, OWN, webhooks_page
 from openlinear.services.errors import NotSignedIn, ServiceError
 from openlinear.settings import get_settings
 
@@ -151,6 +153,13 @@ app.add_page(
     title="Storage · OpenLinear",
     on_load=[Elsewhere.arrive, ShellState.load, StorageState.load],
 )
+for route in (OWN, OF_TEAM):
+    app.add_page(
+        webhooks_page,
+        route=route,
+        title="Webhooks · OpenLinear",
+        on_load=[Elsewhere.arrive, ShellState.load, WebhooksState.load],
+    )
 app.add_page(
     board_page,
     route=ROUTE,

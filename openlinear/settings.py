@@ -71,8 +71,11 @@ class Settings(EngineSettings):
     oidc_client_secret: SecretStr = SecretStr("")
     oidc_name: str = "single sign-on"
     """What the button says: `Continue with {oidc_name}`."""
+    github_webhook_secret: SecretStr = SecretStr("")
+    """Signs what GitHub tells of every repository: that of a GitHub App's webhook. A project may have its
+    own instead."""
 
-    @field_validator("jwt_secret", "metrics_token")
+    @field_validator("jwt_secret", "metrics_token", "github_webhook_secret")
     @classmethod
     def _strong(cls, secret: SecretStr) -> SecretStr:
         value = secret.get_secret_value()

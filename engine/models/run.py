@@ -38,6 +38,7 @@ class Run(SQLModel, table=True):
         Index("runs_by_task", "task_id", "created_at"),
         # One open run per task, whoever presses Execute, however often.
         Index("runs_one_open_per_task", "task_id", unique=True, postgresql_where=text("ended_at IS NULL")),
+        Index("runs_by_pull_request", text("lower(pr_url)"), postgresql_where=text("pr_url IS NOT NULL")),
         Index("runs_not_cleared", "id", postgresql_where=text("cleared_at IS NULL")),
     )
 

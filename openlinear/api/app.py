@@ -32,9 +32,12 @@ from openlinear.api import (
     storage,
     tasks,
     teams,
+    webhooks,
+    webhooks_in,
 )
 from openlinear.api.limits import BodyLimit
 from openlinear.api.rates import RateLimit
+from openlinear.deliveries import deliver
 from openlinear.housekeeping import keep_house
 from openlinear.newsreader import news_reader
 from openlinear.resources import installed
@@ -49,7 +52,7 @@ METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 async def lifespan(_: object = None) -> AsyncIterator[None]:
     """What a web process needs while it serves. For whoever runs the app this one is part of."""
     await news_reader().start()
-    chores = [asyncio.create_task(chore()) for chore in (keep_house, counted.serve)]
+    chores = [asyncio.create_task(chore()) for chore in (keep_house, counted.serve, deliver)]
     try:
         yield
     finally:
@@ -88,6 +91,8 @@ def create_api() -> FastAPI:
         preferences,
         inbox,
         agents,
+        webhooks_in,
+        webhooks,
         events,
         health,
         metrics,

@@ -115,6 +115,7 @@ class Execution(Shape):
     branch: str
     pr_url: str | None
     pr_number: int | None
+    pr_state: str | None = Field(description="open, closed or merged; null until GitHub told.")
     additions: int
     deletions: int
     files_changed: int

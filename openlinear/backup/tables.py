@@ -18,13 +18,19 @@ Connection = psycopg.AsyncConnection[Any]
 _OF_THE_MACHINE = ("workers", "web_processes", "containers", "leases", "findings", "storage_reports")
 _OF_THE_MOMENT = (
     *("auth_sessions", "access_tokens", "one_time_links"),
-    *("attempts", "team_invitations", "metric_totals", "idempotency_keys"),
+    *("attempts", "team_invitations", "metric_totals", "idempotency_keys", "webhook_deliveries"),
 )
 LEFT_OUT = ("alembic_version", *_OF_THE_MACHINE, *_OF_THE_MOMENT)
 """What does not move: processes, sandboxes and what was found out about a disk; who is logged in (a login
-or token that was ended since must not come back) or was invited (nor an invitation), tries, and what was
-counted."""
-SEALED = {"provider_keys": "key_secret", "projects": "remote_secret", "identities": "token_secret"}
+or token that was ended since must not come back) or was invited (nor an invitation), tries, what was
+counted, and what webhooks were told (or they are told again)."""
+SEALED = {
+    "provider_keys": "key_secret",
+    "projects": "remote_secret",
+    "identities": "token_secret",
+    "webhooks": "secret",
+    "github_hooks": "secret",
+}
 """Columns that hold secrets, sealed by `openlinear.vault`."""
 NUMBERS_SKIPPED = 1_000_000
 """News made after the backup had numbers too, which readers may remember: they are not given again."""

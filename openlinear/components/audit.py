@@ -40,6 +40,12 @@ WORDS: dict[str, Words] = {
     "identity:disconnected": lambda subject, d: (
         f"disconnected {d.get('provider', '')}, where they are {subject}"
     ),
+    "project:hooked": lambda subject, _: f"made a secret for GitHub's webhook of {subject}",
+    "project:unhooked": lambda subject, _: f"removed GitHub's webhook of {subject}",
+    "webhook:created": lambda subject, _: f"added the webhook {subject}",
+    "webhook:changed": lambda subject, _: f"changed the webhook {subject}",
+    "webhook:rotated": lambda subject, _: f"made a new secret for the webhook {subject}",
+    "webhook:deleted": lambda subject, _: f"deleted the webhook {subject}",
     "run:cancelled": lambda subject, _: f"cancelled somebody's run of {subject}",
     "run:answered": lambda subject, _: f"answered for somebody's run of {subject}",
 }

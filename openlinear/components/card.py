@@ -189,7 +189,7 @@ def result(run: rx.Var[Any]) -> list[rx.Component]:
     return [
         rx.cond(
             run.pr > 0,
-            pull_request(run.pr, run.url),
+            pull_request(run.pr, run.url, run.proposal),
             rx.el.span(
                 ui.icon("check", 14), rx.cond(run.result != "", run.result, "Done"), class_name="state done"
             ),
@@ -199,11 +199,12 @@ def result(run: rx.Var[Any]) -> list[rx.Component]:
     ]
 
 
-def pull_request(number: rx.Var[int], url: rx.Var[str]) -> rx.Component:
-    """`#12`, which leads there."""
+def pull_request(number: rx.Var[int], url: rx.Var[str], became: rx.Var[str] | str = "") -> rx.Component:
+    """`#12`, which leads there, and what became of it."""
     return rx.el.a(
         ui.icon("git-pull-request", 14),
         "#" + number.to(str),
+        rx.cond(became != "", rx.el.span(" ", became, class_name="meta"), rx.fragment()),
         href=url,
         target="_blank",
         rel="noopener noreferrer",

@@ -45,6 +45,8 @@ class Run:
     """How it ended, where no pull request says it."""
     pr: int = 0
     url: str = ""
+    proposal: str = ""
+    """What became of the pull request: `merged` or `closed`, or empty."""
     additions: int = 0
     deletions: int = 0
     added: str = ""
@@ -136,6 +138,7 @@ def run_of(run: ExecutionView) -> Run:
         result=outcomes.get(run.outcome or "", ""),
         pr=run.pr_number or 0,
         url=link_of(run.pr_url or ""),
+        proposal=run.pr_state if run.pr_state in ("merged", "closed") else "",
         additions=run.additions,
         deletions=run.deletions,
         added=short(run.additions) if run.files_changed else "",

@@ -8,6 +8,7 @@ from openlinear.models.preferences import Preferences, Provider
 from openlinear.models.project import Project
 from openlinear.models.task import Label, Task, TaskDependency, TaskLabel
 from openlinear.models.team import AuditEntry, Invitation, Member, Team
+from openlinear.models.webhook import GitHubHook, GitHubMessage, PullRequest, Webhook, WebhookDelivery
 
 __all__ = [
     "AccessToken",
@@ -16,6 +17,8 @@ __all__ = [
     "AuditEntry",
     "AuthSession",
     "Change",
+    "GitHubHook",
+    "GitHubMessage",
     "Identity",
     "InboxItem",
     "Invitation",
@@ -25,9 +28,12 @@ __all__ = [
     "Preferences",
     "Project",
     "Provider",
+    "PullRequest",
     "Task",
     "TaskDependency",
     "TaskLabel",
     "Team",
     "User",
+    "Webhook",
+    "WebhookDelivery",
 ]

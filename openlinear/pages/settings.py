@@ -284,10 +284,15 @@ def _look() -> rx.Component:
 
 def _storage() -> rx.Component:
     return rx.el.section(
-        rx.el.h2("Storage"),
+        rx.el.h2("Storage and webhooks"),
         rx.el.div(
             rx.el.span("Unpushed work, and what takes space"),
             ui.link("Open", href="/settings/storage", class_name="btn"),
+            class_name="setting",
+        ),
+        rx.el.div(
+            rx.el.span("Webhooks of your own projects"),
+            ui.link("Open", href="/settings/webhooks", class_name="btn", aria_label="Open webhooks"),
             class_name="setting",
         ),
     )

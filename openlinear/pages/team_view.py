@@ -35,7 +35,7 @@ def team_page() -> rx.Component:
                         members(),
                         rx.cond(TeamState.manages, invitations()),
                         _limits(),
-                        rx.cond(TeamState.manages, rx.fragment(_name(), _log())),
+                        rx.cond(TeamState.manages, rx.fragment(_webhooks(), _name(), _log())),
                         rx.cond(TeamState.role == "owner", _end()),
                     ),
                     _bones(),
@@ -78,6 +78,17 @@ def _limits() -> rx.Component:
             ),
         ),
         _error(TeamState.bounds_error),
+    )
+
+
+def _webhooks() -> rx.Component:
+    return rx.el.section(
+        rx.el.h2("Webhooks"),
+        rx.el.div(
+            rx.el.span("Who is told when its runs end, and what GitHub tells", class_name="meta"),
+            ui.link("Open webhooks", href="/teams/" + TeamState.team_id + "/webhooks", class_name="btn"),
+            class_name="setting",
+        ),
     )
 
 

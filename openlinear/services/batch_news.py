@@ -6,7 +6,7 @@ from uuid import UUID
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from openlinear.engine_client import batches_client
-from openlinear.services import inbox_entries, news
+from openlinear.services import inbox_entries, news, webhook_events
 
 
 async def tell(session: AsyncSession, batch_id: UUID, what: str, task_id: UUID | None = None) -> None:
@@ -24,6 +24,7 @@ async def tell(session: AsyncSession, batch_id: UUID, what: str, task_id: UUID |
     if what == "completed":
         data |= {"prUrl": found.pr_url, "branchName": found.branch}
     noted = await inbox_entries.batch_changed(session, found, what)
+    await webhook_events.batch_ended(session, found, what)
     await news.tell(
         session, f"batch:{what}", found.user_id, project_id=found.project_id, task_id=task_id, data=data
     )

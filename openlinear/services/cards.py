@@ -1,6 +1,6 @@
 """Task rows made into what people see, any number of them in a fixed number of queries."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -11,7 +11,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from engine.client import RunView
 from engine.limits import Limits
 from openlinear.engine_client import engine_client
-from openlinear.models import Label, Project, Task, TaskLabel, User
+from openlinear.models import Label, Project, PullRequest, Task, TaskLabel, User
 from openlinear.services.dependencies import dependencies
 from openlinear.services.limits import in_force
 from openlinear.services.views import Clash, ExecutionView, LabelView, TaskView
@@ -28,6 +28,7 @@ async def task_views(
     names = await _names(session, {task.created_by for task, _ in rows if task.created_by})
     latest = await engine_client().latest(session, ids)
     needed = await dependencies(session, ids)
+    proposals = await _proposals(session, latest.values())
     return [
         TaskView(
             id=task.id,
@@ -47,7 +48,7 @@ async def task_views(
             created_at=task.created_at,
             updated_at=task.updated_at,
             version=_version(task, latest.get(task.id)),
-            execution=_execution(latest.get(task.id)),
+            execution=_execution(latest.get(task.id), proposals),
             limits=Limits(**task.limits),
             waits_for=needed.get(task.id, ()),
         )
@@ -57,6 +58,15 @@ async def task_views(
 
 async def task_view(session: AsyncSession, task: Task, project: Project) -> TaskView:
     return (await task_views(session, [(task, project)]))[0]
+
+
+async def _proposals(session: AsyncSession, runs: Iterable[RunView]) -> Mapping[tuple[UUID, str], str]:
+    """What is known of the pull requests of these runs, by project and address."""
+    urls = {run.pr_url.lower() for run in runs if run.pr_url}
+    if not urls:
+        return {}
+    query = select(PullRequest).where(col(PullRequest.url).in_(urls))
+    return {(row.project_id, row.url): row.state for row in await session.scalars(query)}
 
 
 async def _labels(session: AsyncSession, task_ids: Sequence[UUID]) -> dict[UUID, tuple[LabelView, ...]]:
@@ -100,9 +110,10 @@ _SAME = (
 )
 
 
-def _execution(run: RunView | None) -> ExecutionView | None:
+def _execution(run: RunView | None, proposals: Mapping[tuple[UUID, str], str]) -> ExecutionView | None:
     if run is None:
         return None
     same: dict[str, Any] = {name: getattr(run, name) for name in _SAME}
     clashes = tuple(Clash(UUID(c["taskId"]), c["reference"], tuple(c["files"])) for c in run.clashes)
-    return ExecutionView(run_id=run.id, limits=in_force(run.limits), clashes=clashes, **same)
+    state = proposals.get((run.project_id, run.pr_url.lower())) if run.pr_url else None
+    return ExecutionView(run_id=run.id, limits=in_force(run.limits), clashes=clashes, pr_state=state, **same)

@@ -1,5 +1,6 @@
 """Runs of tasks: started, cancelled, followed, answered. The engine does the work."""
 
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
@@ -15,7 +16,16 @@ from engine.ports import Brief
 from openlinear.engine_client import batches_client, engine_client
 from openlinear.models import Project, Task
 from openlinear.models.columns import now
-from openlinear.services import answers, audit, batch_news, inbox_entries, news, ranks, sandbox
+from openlinear.services import (
+    answers,
+    audit,
+    batch_news,
+    inbox_entries,
+    news,
+    ranks,
+    sandbox,
+    webhook_events,
+)
 from openlinear.services.access import hold_membership, require_runner, require_task
 from openlinear.services.cards import task_view
 from openlinear.services.dependencies import dependencies, require_ready
@@ -164,6 +174,7 @@ async def ended(session: AsyncSession, run_id: UUID) -> None:
     if found is None:
         return
     noted = await inbox_entries.run_ended(session, run)
+    await webhook_events.run_ended(session, run, found)
     # In a batch it may have been waiting for its turn: then its card has not moved yet.
     moves = run.batch_id is None or found.status == "in_progress"
     status = AFTERWARDS.get(run.status, found.status) if moves else found.status
@@ -199,6 +210,20 @@ async def kept(session: AsyncSession, run_id: UUID) -> None:
     found = await session.get(Task, run.task_id, with_for_update=True) if run else None
     if run is not None and found is not None:
         await _put(session, found, found.status, run.user_id)
+
+
+async def proposal_changed(session: AsyncSession, runs: Sequence[RunView], *, merged: bool) -> None:
+    """What became of the pull request of these runs is known: their cards show it, and once it is merged they
+    are done. No actor: a forge says so. A run that is open puts its own card there.
+    """
+    ids = sorted(run.task_id for run in runs)
+    query = select(Task).where(col(Task.id).in_(ids)).order_by(col(Task.id)).with_for_update()
+    # All of them before the first news, whose numbering locks until the commit.
+    cards = {card.id: card for card in await session.scalars(query)}
+    for run in runs:
+        if (card := cards.get(run.task_id)) is not None:
+            closes = merged and run.ended_at is not None
+            await _put(session, card, "done" if closes else card.status, run.user_id)
 
 
 async def held(session: AsyncSession, actor: Actor, task_id: UUID) -> tuple[Task, Project]:

@@ -13,16 +13,21 @@ from openlinear.models import (
     Attempt,
     AuthSession,
     Change,
+    GitHubMessage,
     InboxItem,
     Invitation,
     OneTimeLink,
     Task,
+    WebhookDelivery,
 )
 from openlinear.models.columns import now
 from openlinear.services import idempotency, inbox, throttle
 
 CHANGES_KEPT = timedelta(days=7)
 """Whoever comes back to /api/events after longer is told what there is."""
+
+DELIVERIES_KEPT = timedelta(days=30)
+"""Of webhooks: how far back the log of deliveries goes, and what GitHub said is known again."""
 
 
 async def sweep(session: AsyncSession) -> None:
@@ -40,6 +45,10 @@ async def sweep(session: AsyncSession) -> None:
     await session.execute(delete(Change).where(col(Change.changed_at) < now() - CHANGES_KEPT))
     await session.execute(delete(InboxItem).where(col(InboxItem.at) < now() - inbox.KEPT))
     await session.execute(delete(Answered).where(col(Answered.created_at) < now() - idempotency.KEPT))
+    log = col(WebhookDelivery.created_at) < now() - DELIVERIES_KEPT
+    await session.execute(delete(WebhookDelivery).where(log))
+    heard = col(GitHubMessage.heard_at) < now() - DELIVERIES_KEPT
+    await session.execute(delete(GitHubMessage).where(heard))
     # Tries that are being counted or cleared by `throttle` are passed over, not waited for.
     old = select(col(Attempt.id)).where(col(Attempt.tried_at) < now() - throttle.WINDOW)
     await session.execute(delete(Attempt).where(col(Attempt.id).in_(old.with_for_update(skip_locked=True))))

@@ -122,6 +122,8 @@ class ExecutionView:
     """What it may cost, as the engine keeps to it."""
     batch_id: UUID | None = None
     clashes: tuple[Clash, ...] = ()
+    pr_state: str | None = None
+    """open, closed, merged; None until the forge told."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from openlinear.services import (
     accounts,
     batches,
     execution,
+    github_hooks,
     inbox,
     invitations,
     labels,
@@ -22,6 +23,7 @@ from openlinear.services import (
     providers,
     tasks,
     teams,
+    webhooks,
 )
 from openlinear.services.views import Actor
 from openlinear.settings import get_settings
@@ -57,6 +59,9 @@ async def belongings(ada: Actor, name: str) -> dict[str, str]:
         label = await labels.create_label(session, ada, name, "red")
         invitation = (await invitations.invite(session, ada, team.id)).invitation
         item = (await inbox.items(session, ada)).items[0]
+        hook = (await webhooks.create_webhook(session, ada, "https://example.com/in")).webhook
+        told = await webhooks.send_test(session, ada, hook.id)
+        await github_hooks.set_up(session, ada, project.id)
     return {
         "project_id": str(project.id),
         "task_id": str(cards[2].id),
@@ -67,6 +72,8 @@ async def belongings(ada: Actor, name: str) -> dict[str, str]:
         "label_id": str(label.id),
         "invitation_id": str(invitation.id),
         "item_id": str(item.id),
+        "webhook_id": str(hook.id),
+        "delivery_id": str(told.id),
         "agent": "opencode",
     }
 

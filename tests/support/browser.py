@@ -70,6 +70,7 @@ def serving(postgres_url: str, migrated_template: str, **extra: str) -> Iterator
         "OPENLINEAR_HOME": str(home),
         "API_PORT": str(port),
         "PUBLIC_URL": f"http://localhost:{port}",
+        "ALLOW_LOCAL_REMOTES": "true",
         **extra,
     }
     settings = Settings(api_port=port, openlinear_home=home)

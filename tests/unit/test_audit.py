@@ -47,6 +47,6 @@ def test_what_was_done_is_said_in_words(
 def test_there_are_words_for_all_that_is_written_down() -> None:
     (folder,) = openlinear.services.__path__
     sources = "".join(path.read_text() for path in Path(folder).glob("*.py"))
-    written = set(re.findall(r'"((?:team|member|invitation|identity|project|run):[a-z]+)"', sources))
+    written = set(re.findall(r'"((?:team|member|invitation|identity|project|run|webhook):[a-z]+)"', sources))
     news, unread = {"project:updated", "team:left"}, {"team:deleted"}  # nobody has that team's page then
     assert written - news - unread == set(WORDS)

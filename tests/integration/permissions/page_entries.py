@@ -12,6 +12,9 @@ BOARD = "/p/{project_id}"
 TASK = "/p/{project_id}/t/{task_id}"
 BATCH = "/p/{project_id}/b/{batch_id}"
 TEAM = "/teams/{team_id}"
+HOOKS = "/settings/webhooks"
+TEAM_HOOKS = "/teams/{team_id}/webhooks"
+HOOK = {"url": "https://example.com/in", "run.failed": "on"}
 CURSOR = paging.encode(["-1000.0", "00000000-0000-0000-0000-000000000000"])
 T = {"task_id": "{task_id}"}
 IDLE = {"task_id": "{idle_task}"}
@@ -203,6 +206,28 @@ ENTRIES = (
     Handler("RepositoriesState.load", SELF),
     Handler("RepositoriesState.search", SELF, {"query": "x"}),
     Handler("RepositoriesState.pick", LOCAL, {"url": "https://example.com/x.git", "name": "x"}),
+    # -- webhooks
+    Handler("WebhooksState.load", SELF, at=HOOKS),
+    Handler("WebhooksState.load", MANAGES, at=TEAM_HOOKS, reads=True),
+    Handler("WebhooksState.add", SELF, {"data": HOOK}, at=HOOKS, writes=True),
+    Handler("WebhooksState.add", MANAGES, {"data": HOOK}, at=TEAM_HOOKS, writes=True),
+    Handler("WebhooksState.enable", MANAGES, {"hook_id": "{webhook_id}", "on": False}, at=HOOKS, writes=True),
+    Handler("WebhooksState.rotate", MANAGES, {"hook_id": "{webhook_id}"}, at=HOOKS, writes=True),
+    Handler("WebhooksState.ask", LOCAL, {"hook_id": "{webhook_id}"}, at=HOOKS),
+    Handler("WebhooksState.remove", MANAGES, {"hook_id": "{webhook_id}"}, at=HOOKS, writes=True),
+    Handler("WebhooksState.show", MANAGES, {"hook_id": "{webhook_id}"}, at=HOOKS, reads=True),
+    Handler("WebhooksState.test", MANAGES, {"hook_id": "{webhook_id}"}, at=HOOKS, writes=True),
+    Handler(
+        "WebhooksState.again",
+        MANAGES,
+        {"delivery_id": "{delivery_id}"},
+        at=HOOKS,
+        holds={"open": "{webhook_id}"},
+        writes=True,
+    ),
+    Handler("WebhooksState.watch", SELF, at=HOOKS),
+    Handler("WebhooksState.listen", MANAGES, {"project_id": "{project_id}"}, at=HOOKS, writes=True),
+    Handler("WebhooksState.deafen", MANAGES, {"project_id": "{project_id}"}, at=HOOKS, writes=True),
     # -- storage
     Handler("StorageState.load", FIRST, shows=("personal", "team")),
     Handler("StorageState.restore", KEEPS, {"run_id": "{kept_run}"}, writes=True),

@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 from pathlib import Path
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from sqlmodel.ext.asyncio.session import AsyncSession
 
@@ -11,8 +11,8 @@ from engine.models import Ask, Batch, KeptWork, Run, RunDiff, RunEvent, now
 from engine.storage import BUNDLE, FILES
 from openlinear import db
 from openlinear.engine_client import batches_client
-from openlinear.models import InboxItem
-from openlinear.services import projects, tasks
+from openlinear.models import InboxItem, WebhookDelivery
+from openlinear.services import projects, tasks, webhooks
 from openlinear.services.views import Actor, TaskView
 from tests.support.engine import new_run
 
@@ -76,6 +76,19 @@ async def fill(actor: Actor, project_id: UUID, scope: str, kept: str, home: Path
         "inbox_id": item.id,
     }
     return {name: str(ident) for name, ident in made.items()}
+
+
+async def hooked(actor: Actor, scope: str, team_id: UUID | None = None) -> dict[str, str]:
+    """A webhook, and a message that it did not take."""
+    async with db.transaction() as session:
+        url = f"https://example.com/{canary(scope)}"
+        made = await webhooks.create_webhook(session, actor, url, team_id=team_id)
+        delivery = WebhookDelivery(
+            id=uuid4(), webhook_id=made.webhook.id, type="webhook.test", body=canary(scope), status="failed"
+        )
+        delivery.error = canary(scope)
+        session.add(delivery)
+    return {"webhook_id": str(made.webhook.id), "delivery_id": str(delivery.id)}
 
 
 async def _card(session: AsyncSession, actor: Actor, project_id: UUID, scope: str) -> TaskView:

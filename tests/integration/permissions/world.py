@@ -17,6 +17,7 @@ from openlinear.services import (
     administration,
     credentials,
     first,
+    github_hooks,
     invitations,
     labels,
     logins,
@@ -28,7 +29,7 @@ from openlinear.services import (
     tokens,
 )
 from openlinear.services.views import Actor
-from tests.integration.permissions.things import SEALED, canary, fill, make_project
+from tests.integration.permissions.things import SEALED, canary, fill, hooked, make_project
 from tests.support.product import PASSWORD, MakeActor
 from tests.support.teams import invited
 
@@ -85,7 +86,7 @@ async def build(make_actor: MakeActor, home: Path) -> World:
     await members.remove_member(owner, UUID(team["team_id"]), leaver.id)
     await members.remove_member(owner, UUID(team["spare_team"]), leaver.id)
     await _disk([personal["project_id"], team["project_id"]])
-    managed = {canary("managed"), team["invitation_id"]}
+    managed = {canary("managed"), *(team[name] for name in ("invitation_id", "webhook_id", "delivery_id"))}
     account = {team["account_invitation"]}
     known = {str(people[role].actor.id) for role in (*IN_TEAM, "leaver")}
     ids = {role: {person.actor.email, *person.own.values()} - known for role, person in people.items()}
@@ -128,6 +129,7 @@ async def _person(role: Role, make_actor: MakeActor) -> Person:
         told = InboxItem(user_id=actor.id, project_id=own["my_project"], task_id=own["my_task"])
         told.run_id, told.status, told.message = uuid4(), "done", canary(role)
         session.add(told)
+    own["my_webhook"] = UUID((await hooked(actor, role))["webhook_id"])
     async with db.transaction() as session:
         token, _ = await accounts.login(session, actor.email, PASSWORD, address="test")
     return Person(role, actor, token, {name: str(ident) for name, ident in own.items()})
@@ -160,7 +162,9 @@ async def _kind(owner: Actor, scope: str, team_id: UUID | None, home: Path) -> d
     project_id, spare = [await make_project(owner, scope, team_id) for _ in range(2)]
     async with db.transaction() as session:
         label = await labels.create_label(session, owner, canary(scope), team_id=team_id)
+        await github_hooks.set_up(session, owner, project_id)
     ids = await fill(owner, project_id, scope, f"kept-{scope}", home)
+    ids |= await hooked(owner, "managed" if team_id else scope, team_id)
     return {**ids, "project_id": str(project_id), "spare_project": str(spare), "label_id": str(label.id)}
 
 
