@@ -71,8 +71,9 @@ def _complete(app: FastAPI) -> Json:
 
 
 def _refusals(method: str, operation: Json) -> Iterator[int]:
-    """What this route may answer besides success."""
+    """What this route may answer besides success: `responses={409: {}}` on a route adds what is its own."""
     yield from ALWAYS
+    yield from (status for status in REASONS if str(status) in operation["responses"])
     writes = method != "get"
     if writes or "security" in operation:
         yield from (401, 403, 404)

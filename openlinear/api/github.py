@@ -24,7 +24,7 @@ class Repository(Shape):
     can_push: bool
 
 
-@router.get("/github")
+@router.get("/github", responses={409: {}})
 async def index(
     actor: Me, limit: Limit = paging.LIMIT, cursor: str | None = None, q: Search = ""
 ) -> Items[Repository]:

@@ -79,6 +79,7 @@ def _routes(provider: ProviderId) -> None:
         response_class=RedirectResponse,
         name=f"sign in with {provider}",
         operation_id=f"sign_in_with_{provider}",
+        responses={404: {}},
     )
     async def begin(request: Request, next: str = "") -> Response:
         """Go to the provider. 404 where this server is not set up for it."""
@@ -103,6 +104,7 @@ def _routes(provider: ProviderId) -> None:
         response_class=RedirectResponse,
         name=f"return from {provider}",
         operation_id=f"return_from_{provider}",
+        responses={404: {}},
     )
     async def back(
         request: Request, state: str | None = None, code: str | None = None, error: str | None = None

@@ -116,4 +116,5 @@ async def test_every_route_does_as_the_document_says(served: str, ada: Actor, tm
         stderr=asyncio.subprocess.STDOUT,
     )
     said, _ = await process.communicate()
+    print(said.decode())
     assert process.returncode == 0, said.decode()
