@@ -12,6 +12,7 @@ import psycopg
 from psycopg.sql import SQL, Identifier
 
 from openlinear.backup.manifest import Table
+from openlinear.sealed import SEALED
 
 Connection = psycopg.AsyncConnection[Any]
 
@@ -24,8 +25,6 @@ LEFT_OUT = ("alembic_version", *_OF_THE_MACHINE, *_OF_THE_MOMENT)
 """What does not move: processes, sandboxes and what was found out about a disk; who is logged in (a login
 or token that was ended since must not come back) or was invited (nor an invitation), tries, and what was
 counted."""
-SEALED = {"provider_keys": "key_secret", "projects": "remote_secret", "identities": "token_secret"}
-"""Columns that hold secrets, sealed by `openlinear.vault`."""
 NUMBERS_SKIPPED = 1_000_000
 """News made after the backup had numbers too, which readers may remember: they are not given again."""
 
@@ -78,9 +77,9 @@ async def sequences(connection: Connection) -> dict[str, int]:
 async def sealed(connection: Connection, known: Iterable[str]) -> int:
     """How many secrets there are."""
     count = 0
-    for table, column in SEALED.items():
-        if table in known:
-            query = SQL("SELECT count({}) FROM {}").format(Identifier(column), Identifier(table))
+    for one in SEALED:
+        if one.table in known:
+            query = SQL("SELECT count({}) FROM {}").format(Identifier(one.column), Identifier(one.table))
             count += await value(connection, query)
     return count
 
