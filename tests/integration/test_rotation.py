@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psycopg
@@ -98,7 +99,7 @@ async def test_cut_short_everything_is_read_and_the_next_finishes_it(
         elif step == "commit":
             monkeypatch.setattr(rotation, "reseal", lambda *given: die(reseal(*given)))
         else:
-            steps = iter([replace_secret, die])
+            steps: Iterator[Callable[..., None]] = iter([replace_secret, die])
 
             def next_step(where: Path, name: str, value: str) -> None:
                 next(steps)(where, name, value)
