@@ -7,7 +7,7 @@ import psycopg
 from psycopg.sql import SQL, Identifier
 
 from openlinear import vault
-from openlinear.services.credentials import PROVIDER, REMOTE
+from openlinear.services.credentials import ACCOUNT, CODE, IDENTITY, PROVIDER, REMOTE
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +23,9 @@ class Column:
 SEALED: tuple[Column, ...] = (
     Column("projects", "remote_secret", REMOTE, "credentials of projects' remotes"),
     Column("provider_keys", "key_secret", PROVIDER, "keys of model providers"),
+    Column("provider_keys", "account_secret", ACCOUNT, "accounts at model providers"),
+    Column("identities", "token_secret", IDENTITY, "tokens of those who sign in elsewhere"),
+    Column("provider_sign_ins", "code_secret", CODE, "codes to sign in with"),
 )
 """A column that is not named here is lost at the next change of the key; a test holds that all are."""
 

@@ -19,7 +19,7 @@ Connection = psycopg.AsyncConnection[Any]
 _OF_THE_MACHINE = ("workers", "web_processes", "containers", "leases", "findings", "storage_reports")
 _OF_THE_MOMENT = (
     *("auth_sessions", "access_tokens", "one_time_links"),
-    *("attempts", "team_invitations", "metric_totals", "idempotency_keys"),
+    *("attempts", "team_invitations", "metric_totals", "idempotency_keys", "provider_sign_ins"),
 )
 LEFT_OUT = ("alembic_version", *_OF_THE_MACHINE, *_OF_THE_MOMENT)
 """What does not move: processes, sandboxes and what was found out about a disk; who is logged in (a login

@@ -39,7 +39,7 @@ EXPECTED = {
     ("key that is refused", "container auth.json"),
     # Shown once, to who made it.
     ("session token", "answer POST /api/auth/login"),
-    ("access token", "answer POST /api/auth/tokens"),
+    ("access token", "answer POST /api/account/tokens"),
     ("invitation", "answer POST /api/teams/{}/invitations"),
     # The vault, opened.
     ("key of a provider", "vault provider"),
@@ -149,9 +149,9 @@ async def _plant(person: Person, search: Search) -> None:
     await person.connect_model()
     await person.ask("POST", "/opencode/auth", body={"providerId": "anthropic", "apiKey": UNUSED_KEY})
     made = await person.ask(
-        "POST", "/auth/tokens", expect=201, body={"name": "ci", "scope": "write", "days": 1}
+        "POST", "/account/tokens", expect=201, body={"name": "ci", "scope": "write", "days": 1}
     )
-    _shown(search, "access token", made["token"], "/api/auth/tokens")
+    _shown(search, "access token", made["token"], "/api/account/tokens")
     team = await person.ask("POST", "/teams", expect=201, body={"name": "Crew", "key": "CREW"})
     link = await person.ask("POST", f"/teams/{team['id']}/invitations", expect=201, body={})
     _shown(search, "invitation", link["token"], "/api/teams/{}/invitations")
