@@ -40,7 +40,7 @@ EXPECTED = {
     # Shown once, to who made it.
     ("session token", "answer POST /api/auth/login"),
     ("access token", "answer POST /api/account/tokens"),
-    ("invitation", "answer POST /api/teams/{}/invitations"),
+    ("invitation", "answer POST /api/teams/{}/members"),
     # The vault, opened.
     ("key of a provider", "vault provider"),
     ("key of an unused provider", "vault provider"),
@@ -153,8 +153,8 @@ async def _plant(person: Person, search: Search) -> None:
     )
     _shown(search, "access token", made["token"], "/api/account/tokens")
     team = await person.ask("POST", "/teams", expect=201, body={"name": "Crew", "key": "CREW"})
-    link = await person.ask("POST", f"/teams/{team['id']}/invitations", expect=201, body={})
-    _shown(search, "invitation", link["token"], "/api/teams/{}/invitations")
+    link = await person.ask("POST", f"/teams/{team['id']}/members", expect=201, body={})
+    _shown(search, "invitation", link["token"], "/api/teams/{}/members")
 
 
 async def _a_run(person: Person, search: Search, watch: Watch) -> Json:
