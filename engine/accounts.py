@@ -46,12 +46,15 @@ async def try_step(user_id: str, provider: str, model: str) -> Told:
     try:
         keys = list(await here.product.provider_keys(UUID(user_id)))
         async with here.containers.visit(UUID(user_id)) as box:
+            # A folder that OpenCode does not know: it reads its settings once for each.
             agent, directory = here.agents["opencode"], box.repos / f"try-{uuid4()}"
+            await here.sandbox.exec(box, ["mkdir", str(directory)])
             await agent.prepare(box, directory, keys, demo=False)
             try:
                 await opencode_auth.try_model(box, directory, ModelRef(provider, model))
             finally:
                 await agent.close(box, directory)
+                await here.sandbox.exec(box, ["rm", "-rf", str(directory)])
                 await keep_accounts(here, UUID(user_id), box, keys)
     except RunError as error:
         return Told(error=error.reason)
@@ -65,8 +68,9 @@ async def begin_sign_in(user_id: str, provider: str, method: str) -> Began:
 
 @DBOS.step(name="begin")
 async def begin_step(user_id: str, provider: str, method: str) -> Began:
+    here = world()
     try:
-        async with world().containers.visit(UUID(user_id)) as box, _server(box) as server:
+        async with here.containers.visit(UUID(user_id)) as box, _server(here, box) as server:
             found = await opencode_auth.begin(server, provider, int(method))
     except RunError as error:
         return Began(url="", method="", instructions="", error=error.reason)
@@ -84,7 +88,7 @@ async def end_step(user_id: str, provider: str, method: str) -> Told:
     here = world()
     try:
         code = await here.product.sign_in_code(UUID(user_id), provider)
-        async with here.containers.visit(UUID(user_id)) as box, _server(box) as server:
+        async with here.containers.visit(UUID(user_id)) as box, _server(here, box) as server:
             await opencode_auth.end(server, provider, int(method), code)
             entry = (await opencode_auth.accounts(here.sandbox, box)).get(provider)
         if entry is None:
@@ -124,5 +128,10 @@ async def keep_accounts(here: World, user_id: UUID, box: Box, keys: list[Provide
                 await here.product.keep_account(user_id, provider, entry, new=False)
 
 
-def _server(box: Box) -> Server:
-    return Server(box, box.repos / "sign-in")
+@asynccontextmanager
+async def _server(here: World, box: Box) -> AsyncIterator[Server]:
+    """OpenCode in a folder that is always the same: it remembers there who has begun to sign in."""
+    directory = box.repos / "sign-in"
+    await here.sandbox.exec(box, ["mkdir", "-p", str(directory)])
+    async with Server(box, directory) as server:
+        yield server

@@ -102,7 +102,9 @@ async def keep_account(
     kept = {"account_secret": credentials.seal_account(account), "account_expires": expires}
     if new:
         kept["key_secret"] = credentials.seal_key("")
-        row = insert(Provider).values(user_id=user_id, provider_id=provider_id, models=[], **kept)
+        row = insert(Provider).values(
+            user_id=user_id, provider_id=provider_id, models=[], created_at=now(), **kept
+        )
         await session.execute(
             row.on_conflict_do_update(
                 index_elements=["user_id", "provider_id"],
