@@ -12,6 +12,7 @@ from uuid import UUID, uuid4
 
 from dbos import DBOS
 
+from engine import egress
 from engine.agents import opencode_auth
 from engine.agents.opencode_api import Server
 from engine.errors import RunError
@@ -45,6 +46,7 @@ async def try_step(user_id: str, provider: str, model: str) -> Told:
     here = world()
     try:
         keys = list(await here.product.provider_keys(UUID(user_id)))
+        await egress.allow(here, UUID(user_id))
         async with here.containers.visit(UUID(user_id)) as box:
             # A folder that OpenCode does not know: it reads its settings once for each.
             agent, directory = here.agents["opencode"], box.repos / f"try-{uuid4()}"
@@ -70,6 +72,7 @@ async def begin_sign_in(user_id: str, provider: str, method: str) -> Began:
 async def begin_step(user_id: str, provider: str, method: str) -> Began:
     here = world()
     try:
+        await egress.allow(here, UUID(user_id))
         async with here.containers.visit(UUID(user_id)) as box, _server(here, box) as server:
             found = await opencode_auth.begin(server, provider, int(method))
     except RunError as error:
