@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from dbos import DBOS, DBOSConfig
 
+import engine.accounts
 import engine.batch
 import engine.check
 import engine.disk

@@ -27,6 +27,8 @@ from engine.settings import EngineSettings
 from engine.signals import EGRESS, stir
 
 CHECK_SECONDS = 30.0
+PROVIDER_SECONDS = 90.0
+"""A sandbox may have to start first."""
 
 DEMO_CARDS = CARDS
 """(title, description) of each card of the demo project."""
@@ -151,6 +153,16 @@ class RemoteFound:
 
 
 @dataclass(frozen=True, slots=True)
+class SignInFound:
+    """`url` is the provider's page; `method` is `code`, which comes back, or `auto`."""
+
+    url: str
+    method: str
+    instructions: str
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Health:
     workers: int
     sandbox: str
@@ -232,6 +244,21 @@ class Engine:
         """Ask a worker what the project's remote says of itself. EngineAway when none answers."""
         found = await self.call("check_remote", str(project_id), str(user_id))
         return RemoteFound(found["default_branch"], tuple(found["branches"]), found["error"])
+
+    async def try_provider(self, user_id: UUID, provider: str, model: str) -> str | None:
+        """One tiny request to a model with this user's key: why it failed, or None. EngineAway."""
+        told = await self.call("try_provider", str(user_id), provider, model, seconds=PROVIDER_SECONDS)
+        return str(told["error"]) if told["error"] else None
+
+    async def begin_sign_in(self, user_id: UUID, provider: str, method: int) -> SignInFound:
+        """Where this user signs in to a provider. EngineAway when no worker answers."""
+        told = await self.call("begin_sign_in", str(user_id), provider, str(method), seconds=PROVIDER_SECONDS)
+        return SignInFound(told["url"], told["method"], told["instructions"], told["error"])
+
+    async def end_sign_in(self, user_id: UUID, provider: str, method: int) -> str | None:
+        """Have a worker fetch the code from the product and hand it in: why that failed, or None."""
+        told = await self.call("end_sign_in", str(user_id), provider, str(method), seconds=PROVIDER_SECONDS)
+        return str(told["error"]) if told["error"] else None
 
     async def call(self, workflow: str, *args: str, seconds: float = CHECK_SECONDS) -> Any:
         """What a worker answers to a short workflow. EngineAway when none does in time."""

@@ -73,6 +73,15 @@ class Containers:
             row = await self._lock(session, user_id, skip_locked=True)
             yield await self._sandbox.ensure(user_id, _unheard) if row is not None else None
 
+    @asynccontextmanager
+    async def visit(self, user_id: UUID) -> AsyncIterator[Box]:
+        """The user's sandbox, awake for what a person waits for. Nothing else wakes or rests it meanwhile."""
+        await self.unless_parked()
+        async with self._locked(user_id) as (_, row):
+            yield await self._sandbox.ensure(user_id, _unheard)
+            if row is not None:
+                row.used_at = now()
+
     async def forget(self, user_id: UUID) -> bool:
         """Remove a user's sandbox and all that it holds. False while a run needs it."""
         async with self._database.transaction() as session:

@@ -177,6 +177,17 @@ class ProviderKey:
     api_key: str = field(repr=False)
     base_url: str | None = None
     models: tuple[str, ...] = ()
+    account: Mapping[str, Any] | None = field(default=None, repr=False)
+    """In place of a key: what the agent keeps of an account that the user signed in to."""
+
+
+@dataclass(frozen=True, slots=True)
+class SignIn:
+    """Where a person signs in. By `code` they bring one back; by `auto` the agent waits for them."""
+
+    url: str
+    method: Literal["code", "auto"]
+    instructions: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -360,6 +371,20 @@ class Product(Protocol):
 
     async def egress(self, user_id: UUID) -> Egress:
         """What this user lets their agents reach."""
+
+    async def sign_in_code(self, user_id: UUID, provider: str) -> str:
+        """What the user brought back from the provider's page; "" where there is no code to bring.
+
+        RunError when they have not begun to sign in, or too long ago.
+        """
+
+    async def keep_account(
+        self, user_id: UUID, provider: str, account: Mapping[str, Any], *, new: bool
+    ) -> None:
+        """Keep what the agent holds of an account: a `new` one, or one whose tokens it may have renewed.
+
+        Of two renewals the one that expires later stays, whichever comes first.
+        """
 
     async def known(self) -> Known:
         """Every user and project there is, hidden ones too."""

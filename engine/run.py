@@ -16,6 +16,7 @@ from uuid import UUID
 from dbos import DBOS
 
 from engine import egress, ending, space
+from engine.accounts import keeping_accounts
 from engine.batches import tasks
 from engine.batches.tasks import HANDED_IN
 from engine.changes import collect_changes, free_branch, known
@@ -154,7 +155,7 @@ async def converse(here: World, run: Run, recorder: Recorder) -> End | None:
         "The agent has the task", part="executing", status="executing", progress=20, session_id=session.id
     )
     here.signals.wake(BATCHES)  # the next one's folder may be opened now
-    async with egress.telling(here, run, recorder):
+    async with egress.telling(here, run, recorder), keeping_accounts(here, run, box, keys):
         await space.guarded(here, box, follow_session(here, recorder, box, session, agent))
     return None
 

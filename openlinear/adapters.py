@@ -1,6 +1,6 @@
 """What the engine asks of the product (`engine.ports.Product`). Runs in the worker's process."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -11,8 +11,9 @@ from engine.errors import RunError
 from engine.ports import BatchNews, Brief, Credential, Egress, Known, Product, ProviderKey, RemoteAccess
 from openlinear import db, lending, vault
 from openlinear.models import Project, Provider, User
-from openlinear.services import batch_news, credentials, execution, preferences
+from openlinear.services import batch_news, credentials, execution, preferences, sign_ins
 from openlinear.services.access import usable_by, viewers
+from openlinear.services.errors import NotFound
 
 KEY_CHANGED = (
     "{what} can no longer be read, since OPENLINEAR_SECRET_KEY is another one now. Enter it again{where}."
@@ -46,6 +47,7 @@ class OpenLinear:
             ProviderKey(
                 provider=row.provider_id,
                 api_key=_unsealed(row),
+                account=_account(row),
                 base_url=row.base_url,
                 models=tuple(row.models),
             )
@@ -55,6 +57,21 @@ class OpenLinear:
     async def egress(self, user_id: UUID) -> Egress:
         async with db.transaction() as session:
             return await preferences.egress(session, user_id)
+
+    async def sign_in_code(self, user_id: UUID, provider: str) -> str:
+        try:
+            async with db.transaction() as session:
+                return await sign_ins.code(session, user_id, provider)
+        except NotFound as error:
+            raise RunError(str(error), "authentication") from error
+        except vault.Unreadable:
+            raise RunError(sign_ins.NO_SIGN_IN, "authentication") from None
+
+    async def keep_account(
+        self, user_id: UUID, provider: str, account: Mapping[str, Any], *, new: bool
+    ) -> None:
+        async with db.transaction() as session:
+            await sign_ins.keep_account(session, user_id, provider, account, new=new)
 
     async def known(self) -> Known:
         async with db.transaction() as session:
@@ -104,3 +121,13 @@ def _unsealed(row: Provider) -> str:
     except vault.Unreadable:
         what = f'The key of the provider "{row.provider_id}"'
         raise RunError(KEY_CHANGED.format(what=what, where=" under Settings"), "authentication") from None
+
+
+def _account(row: Provider) -> dict[str, Any] | None:
+    if row.account_secret is None:
+        return None
+    try:
+        return credentials.unseal_account(row.account_secret)
+    except vault.Unreadable:
+        reason = f'The account at "{row.provider_id}" can no longer be read. Sign in again under Settings.'
+        raise RunError(reason, "authentication") from None

@@ -132,6 +132,12 @@ def key_import(
     _become("openlinear.key", "import", file, *_given(passphrase_file))
 
 
+@key.command("rotate")
+def key_rotate() -> None:
+    """Make a new key and seal everything with it. Export the old one before: older backups need it."""
+    _become("openlinear.key", "rotate", None)
+
+
 @app.command()
 def disk(
     clean: Annotated[bool, typer.Option("--clean", help="Have the janitor make its round first.")] = False,
@@ -189,12 +195,13 @@ def _given(passphrase_file: Path | None) -> list[str]:
     return ["--passphrase-file", str(passphrase_file.absolute())] if passphrase_file else []
 
 
-def _become(module: str, command: str, file: Path, *options: str) -> None:
+def _become(module: str, command: str, file: Path | None, *options: str) -> None:
     """Go on as another program of ours. Paths are as seen from here."""
     with plainly():
         settings = Settings()
         home = str(settings.openlinear_home.expanduser().absolute())
-        arguments = (command, *options, "--", str(file.expanduser().absolute()))
+        named = ("--", str(file.expanduser().absolute())) if file else ()
+        arguments = (command, *options, *named)
         processes.become(processes.job(module, {**os.environ, "OPENLINEAR_HOME": home}, *arguments))
 
 

@@ -1,20 +1,24 @@
 """The commands behind `openlinear key`: python -m openlinear.key."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
+import psycopg
 import typer
 
-from openlinear.command import plainly
+from openlinear.command import database, own_database, plainly
 from openlinear.errors import StartError
 from openlinear.keyfile import ask_passphrase, open_key, seal_key
+from openlinear.rotation import KEY, rotate_file, rotate_given
 from openlinear.say import Say
+from openlinear.sealed import Resealed
 from openlinear.secrets import find_secret, put_secret
 from openlinear.settings import Settings
 from openlinear.whole import refuse_taken, whole
 
-KEY = "OPENLINEAR_SECRET_KEY"
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 _PassphraseFile = Annotated[Path | None, typer.Option()]
 
@@ -42,6 +46,46 @@ def import_(file: Path, passphrase_file: _PassphraseFile = None) -> None:
         Say().line(
             "The key is this installation's now." if new else "This installation has that key already."
         )
+
+
+@app.command()
+def rotate() -> None:
+    with plainly():
+        settings, say = Settings(), Say()
+        given = bool(os.environ.get(KEY))
+        # Whoever gives the key says that the running processes have both; a file's key belongs to one `up`.
+        place = database if given else own_database
+        with (
+            place(settings, "rotating the key") as url,
+            _connected(url) as connection,
+            say.step("Sealing everything with the new key"),
+        ):
+            if given:
+                done = rotate_given(os.environ, connection)
+            else:
+                done = rotate_file(settings.openlinear_home, connection, settings.worker_lease_seconds)
+        _tell(say, done, given)
+
+
+@contextmanager
+def _connected(url: str) -> Iterator["psycopg.Connection[Any]"]:
+    try:
+        with psycopg.connect(url.replace("postgresql+psycopg://", "postgresql://", 1)) as connection:
+            yield connection
+    except psycopg.Error as error:
+        raise StartError(f"The database refused: {str(error).splitlines()[0]}") from error
+
+
+def _tell(say: Say, done: Resealed, given: bool) -> None:
+    say.line(f"Secrets sealed with the new key: {done.count}.")
+    for kind, count in done.unreadable.items():
+        say.line(f"No key here opens {count} of the {kind}: they are as they were, to be entered again.")
+    if given:
+        say.line(f"Now take the old key out of {KEY}, and restart every web and engine process.")
+    say.line(
+        "Backups made until now open with the old key alone: keep what `openlinear key export` wrote of it "
+        "as long as you keep them, make a new backup, and export the new key."
+    )
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from openlinear.errors import StartError
+from openlinear.whole import remember
 
 NAMES = ("JWT_SECRET", "OPENLINEAR_SECRET_KEY")
 
@@ -48,9 +49,21 @@ def put_secret(home: Path, environ: Mapping[str, str], name: str, value: str) ->
     )
 
 
+def new_secret() -> str:
+    return base64.urlsafe_b64encode(os.urandom(32)).decode()
+
+
+def replace_secret(home: Path, name: str, value: str) -> None:
+    """Have the key's file hold another value; at any instant it holds the one or the other, whole."""
+    path = home / "secrets" / name.lower()
+    part = _part(path, value.encode())
+    part.replace(path)
+    remember(path.parent)
+
+
 def _kept(path: Path) -> str:
     if not path.exists():
-        _create(path, base64.urlsafe_b64encode(os.urandom(32)))
+        _create(path, new_secret().encode())
     if path.stat().st_mode & 0o077:
         raise StartError(f"{path} may be read by others: run `chmod 600 {path}` and start again.")
     value = path.read_text().strip()
@@ -63,14 +76,20 @@ def _kept(path: Path) -> str:
 
 def _create(path: Path, value: bytes) -> None:
     """Whole or not at all, and never over one that another start has just made."""
-    descriptor, part = tempfile.mkstemp(dir=path.parent)  # nobody else may read it, from the start
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(value)
-        file.flush()
-        os.fsync(descriptor)
+    part = _part(path, value)
     try:
         os.link(part, path)
     except FileExistsError:
         pass
     finally:
-        Path(part).unlink()
+        part.unlink()
+
+
+def _part(path: Path, value: bytes) -> Path:
+    """A file beside `path` with this content, on the disk."""
+    descriptor, part = tempfile.mkstemp(dir=path.parent)  # nobody else may read it, from the start
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(value)
+        file.flush()
+        os.fsync(descriptor)
+    return Path(part)

@@ -28,6 +28,14 @@ def unseal(purpose: str, sealed: str) -> str:
         raise Unreadable from None
 
 
+def reseal(secret: str, purpose: str, sealed: str) -> str:
+    """The same content, sealed by the first of this secret's keys. Unreadable where none of them opens it."""
+    try:
+        return _keys(secret, purpose).rotate(sealed.encode()).decode()
+    except InvalidToken:
+        raise Unreadable from None
+
+
 def opens(secret: str, purpose: str, sealed: str) -> bool:
     """Whether this secret key, which may be another one than ours, opens it."""
     try:

@@ -25,7 +25,7 @@ def whole(path: Path) -> Iterator[IO[bytes]]:
                 _name(part, path)
             finally:
                 part.unlink(missing_ok=True)
-        _remember(path.parent)
+        remember(path.parent)
     except OSError as error:
         raise StartError(f"{path} was not written: {error.filename or path}: {error.strerror}.") from error
 
@@ -46,7 +46,7 @@ def _name(part: Path, path: Path) -> None:
         part.rename(path)
 
 
-def _remember(folder: Path) -> None:
+def remember(folder: Path) -> None:
     """Have the name itself survive a power cut."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:

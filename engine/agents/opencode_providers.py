@@ -81,8 +81,11 @@ with open(data / ".openlinear.lock", "w") as lock:
         # Another run of this user may be about to open its session with it.
         wanted["keys"]["demo"] = before["demo"]["key"]
         wanted["config"]["provider"]["demo"] = providers["demo"]
-    auth = {name: entry for name, entry in before.items() if entry.get("type") != "api"}
-    auth.update({name: {"type": "api", "key": key} for name, key in wanted["keys"].items()})
+    auth = {name: {"type": "api", "key": key} for name, key in wanted["keys"].items()}
+    for name, account in wanted["accounts"].items():
+        there = before.get(name, {})
+        renewed = there.get("type") == "oauth" and there.get("expires", 0) > account.get("expires", 0)
+        auth[name] = there if renewed else account  # the server renews tokens in this file
     write(data / "auth.json", auth)
     write(config / "openlinear.json", wanted["config"])
 """
@@ -120,7 +123,8 @@ async def store(sandbox: Sandbox, box: Box, keys: Sequence[ProviderKey], *, demo
     keys = [key for key in keys if key.provider != demo_cards.PROVIDER]
     entries = {key.provider: provider_config(key) for key in keys}
     wanted: dict[str, Any] = {
-        "keys": {key.provider: key.api_key for key in keys},
+        "keys": {key.provider: key.api_key for key in keys if key.account is None},
+        "accounts": {key.provider: dict(key.account) for key in keys if key.account is not None},
         # OpenCode rewrites a file that does not name its schema.
         "config": {"$schema": SCHEMA, "provider": {name: entry for name, entry in entries.items() if entry}},
         "demo": demo,

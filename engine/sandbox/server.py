@@ -18,8 +18,12 @@ _NO_CERTIFICATES = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 
 def server_password(settings: EngineSettings, *context: object) -> str:
-    """Derived and never stored: a worker that takes over computes the same one."""
-    key = settings.openlinear_secret_key.get_secret_value().encode()
+    """Derived and never stored: a worker that takes over computes the same one.
+
+    Of several keys it goes by the oldest: while one is being replaced, workers that know the new key and
+    such that do not yet still agree.
+    """
+    key = settings.openlinear_secret_key.get_secret_value().rpartition(",")[2].strip().encode()
     message = "\0".join(["opencode-server", *map(str, context)]).encode()
     return hmac.new(key, message, hashlib.sha256).hexdigest()
 

@@ -1,6 +1,6 @@
 """Labels, execution settings, model providers and one's own log over HTTP."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Query
@@ -11,7 +11,7 @@ from openlinear.api.projects import Limit
 from openlinear.api.security import Me, Session
 from openlinear.api.shapes import Items, Label, LimitsChange, Provider, Settings, Shape, page_of
 from openlinear.api.team_shapes import AuditEntry
-from openlinear.services import audit, labels, paging, preferences, providers
+from openlinear.services import audit, labels, paging, preferences, providers, sign_ins
 
 router = APIRouter(prefix="/api")
 
@@ -56,6 +56,32 @@ class Connection(Shape):
 
 class ProviderId(Shape):
     provider_id: str
+
+
+class SignInWish(Shape):
+    provider_id: str
+    method: StrictInt = Field(0, ge=0, le=19, description="Which of the provider's ways.")
+
+
+class SignInPage(Shape):
+    url: str
+    method: Literal["code", "auto"]
+    instructions: str
+
+
+class SignInCode(Shape):
+    provider_id: str
+    code: SecretStr | None = Field(None, description="What the provider's page gave, where it gives one.")
+
+
+class ProviderTest(Shape):
+    provider_id: str
+    model: str | None = None
+
+
+class ProviderWorks(Shape):
+    works: bool
+    reason: str | None = Field(description="Why it does not, with the cure.")
 
 
 @router.get("/labels", tags=["labels"])
@@ -134,3 +160,23 @@ async def disconnect(
 ) -> None:
     """The provider is named in the body, or in the query where a client sends no body with DELETE."""
     await providers.disconnect(session, actor, body.provider_id if body else provider_id or "")
+
+
+@router.post("/opencode/auth/oauth/authorize", tags=["providers"])
+async def begin_sign_in(body: SignInWish, actor: Me) -> SignInPage:
+    """The provider's page to sign in on. A second one replaces the first; it ends after 15 minutes."""
+    return SignInPage.model_validate(await sign_ins.begin(actor, body.provider_id, body.method))
+
+
+@router.post("/opencode/auth/oauth/callback", tags=["providers"])
+async def end_sign_in(body: SignInCode, actor: Me) -> Provider:
+    """Connect the account, with the code of that page where its method was `code`."""
+    code = body.code.get_secret_value() if body.code else None
+    return Provider.model_validate(await sign_ins.end(actor, body.provider_id, code))
+
+
+@router.post("/opencode/auth/test", tags=["providers"])
+async def try_provider(body: ProviderTest, actor: Me) -> ProviderWorks:
+    """One tiny request to the provider, by the caller's own agent."""
+    reason = await sign_ins.try_out(actor, body.provider_id, body.model)
+    return ProviderWorks(works=reason is None, reason=reason)

@@ -238,3 +238,5 @@ class Provider(Shape):
     base_url: str | None
     models: list[str]
     connected: bool
+    by: Literal["key", "account"] | None = None
+    since: datetime | None = None

@@ -12,26 +12,20 @@ import psycopg
 from psycopg.sql import SQL, Identifier
 
 from openlinear.backup.manifest import Table
+from openlinear.sealed import SEALED
 
 Connection = psycopg.AsyncConnection[Any]
 
 _OF_THE_MACHINE = ("workers", "web_processes", "containers", "leases", "findings", "storage_reports")
 _OF_THE_MOMENT = (
     *("auth_sessions", "access_tokens", "one_time_links"),
-    *("attempts", "team_invitations", "metric_totals", "idempotency_keys", "webhook_deliveries"),
+    *("attempts", "team_invitations", "metric_totals", "idempotency_keys"),
+    *("provider_sign_ins", "webhook_deliveries"),
 )
 LEFT_OUT = ("alembic_version", *_OF_THE_MACHINE, *_OF_THE_MOMENT)
 """What does not move: processes, sandboxes and what was found out about a disk; who is logged in (a login
 or token that was ended since must not come back) or was invited (nor an invitation), tries, what was
 counted, and what webhooks were told (or they are told again)."""
-SEALED = {
-    "provider_keys": "key_secret",
-    "projects": "remote_secret",
-    "identities": "token_secret",
-    "webhooks": "secret",
-    "github_hooks": "secret",
-}
-"""Columns that hold secrets, sealed by `openlinear.vault`."""
 NUMBERS_SKIPPED = 1_000_000
 """News made after the backup had numbers too, which readers may remember: they are not given again."""
 
@@ -84,9 +78,9 @@ async def sequences(connection: Connection) -> dict[str, int]:
 async def sealed(connection: Connection, known: Iterable[str]) -> int:
     """How many secrets there are."""
     count = 0
-    for table, column in SEALED.items():
-        if table in known:
-            query = SQL("SELECT count({}) FROM {}").format(Identifier(column), Identifier(table))
+    for one in SEALED:
+        if one.table in known:
+            query = SQL("SELECT count({}) FROM {}").format(Identifier(one.column), Identifier(one.table))
             count += await value(connection, query)
     return count
 

@@ -4,7 +4,7 @@ from openlinear.models.account import AccessToken, Attempt, AuthSession, OneTime
 from openlinear.models.change import Change
 from openlinear.models.identity import Identity
 from openlinear.models.inbox import Answered, InboxItem
-from openlinear.models.preferences import Preferences, Provider
+from openlinear.models.preferences import Preferences, Provider, ProviderSignIn
 from openlinear.models.project import Project
 from openlinear.models.task import Label, Task, TaskDependency, TaskLabel
 from openlinear.models.team import AuditEntry, Invitation, Member, Team
@@ -28,6 +28,7 @@ __all__ = [
     "Preferences",
     "Project",
     "Provider",
+    "ProviderSignIn",
     "PullRequest",
     "Task",
     "TaskDependency",

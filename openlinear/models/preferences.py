@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Column, Text
+from sqlalchemy import BigInteger, Column, Text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field, SQLModel
 
@@ -40,6 +40,23 @@ class Provider(SQLModel, table=True):
     user_id: UUID = Field(foreign_key="users.id", ondelete="CASCADE", primary_key=True)
     provider_id: str = Field(primary_key=True)
     key_secret: str = Field(sa_type=Text)
+    account_secret: str | None = Field(default=None, sa_type=Text)
+    """In place of a key: what the agent keeps of an account at the provider, sealed."""
+    account_expires: int | None = Field(default=None, sa_type=BigInteger)
+    """When its token does, in Unix milliseconds: of two renewals the later one stays."""
     base_url: str | None = Field(default=None, sa_type=Text)
     models: list[str] = Field(default_factory=list, sa_column=Column(JSONB, nullable=False))
     created_at: datetime = time()
+
+
+class ProviderSignIn(SQLModel, table=True):
+    """A sign-in at a provider's page that a user has begun; a second one replaces the first."""
+
+    __tablename__ = "provider_sign_ins"
+
+    user_id: UUID = Field(foreign_key="users.id", ondelete="CASCADE", primary_key=True)
+    provider_id: str = Field(primary_key=True)
+    method: int
+    code_secret: str | None = Field(default=None, sa_type=Text)
+    """What the page gave them, sealed, for the moment until the agent has it."""
+    began_at: datetime = time()

@@ -12,8 +12,9 @@ from openlinear.components.limits import Bound, amount, bounds_of, limit_fields
 from openlinear.components.network import network_section
 from openlinear.components.notice import NoticeState, notice
 from openlinear.live import LiveState
-from openlinear.services import limits, preferences, providers
+from openlinear.services import limits, preferences, providers, sign_ins
 from openlinear.services.errors import ServiceError
+from openlinear.services.views import ProviderView
 
 OTHER = "other"
 
@@ -39,6 +40,13 @@ class SettingsState(Personal, rx.State):
     choice: str = ""
     error: str = ""
     connect_error: str = ""
+    tried: dict[str, str] = {}
+    """What the last test of a provider said."""
+    trying: str = ""
+    sign_in_url: str = ""
+    sign_in_hint: str = ""
+    sign_in_code: bool = True
+    """Whether the provider's page gives a code to bring back."""
 
     @rx.event
     async def load(self) -> None:
@@ -53,7 +61,7 @@ class SettingsState(Personal, rx.State):
         self.auto_approve, self.stop_on_failure = chosen.auto_approve, chosen.stop_on_failure
         self.conflict, self.build_on_previous = chosen.conflict_behavior, chosen.build_on_previous
         self.connected = [
-            Provider(one.provider_id, one.name, one.base_url or ", ".join(one.models))
+            Provider(one.provider_id, one.name, f"{_how(one)} · {one.base_url or ', '.join(one.models)}")
             for one in known
             if one.connected
         ]
@@ -100,7 +108,7 @@ class SettingsState(Personal, rx.State):
 
     @rx.event
     async def choose(self, provider: str) -> None:
-        self.choice, self.connect_error = provider, ""
+        self.choice, self.connect_error, self.sign_in_url = provider, "", ""
 
     @rx.event
     async def connect(self, data: dict[str, Any]) -> None:
@@ -124,10 +132,57 @@ class SettingsState(Personal, rx.State):
             await self._read()
 
     @rx.event
+    async def try_out(self, provider: str) -> Any:
+        """Ask the provider something tiny. The button waits meanwhile."""
+        self.trying = provider
+        yield
+        try:
+            async with self._acting() as (_, actor):
+                pass
+            reason = await sign_ins.try_out(actor, provider)
+            said = "It works." if reason is None else reason
+        except ServiceError as error:
+            said = str(error)
+        self.tried, self.trying = {**self.tried, provider: said}, ""
+
+    @rx.event
+    async def begin_sign_in(self) -> None:
+        """Ask for the provider's page, which opens by the person's own click."""
+        self.connect_error, self.sign_in_url = "", ""
+        try:
+            async with self._acting() as (_, actor):
+                pass
+            found = await sign_ins.begin(actor, self.choice)
+        except ServiceError as error:
+            self.connect_error = str(error)
+        else:
+            self.sign_in_url, self.sign_in_hint = found.url, found.instructions
+            self.sign_in_code = found.method == "code"
+
+    @rx.event
+    async def end_sign_in(self, data: dict[str, Any]) -> None:
+        """Bring the code back. It passes through here alone and is in no var."""
+        self.connect_error = ""
+        try:
+            async with self._acting() as (_, actor):
+                pass
+            await sign_ins.end(actor, self.choice, str(data.get("code", "")))
+        except ServiceError as error:
+            self.connect_error = str(error)
+        else:
+            self.sign_in_url = ""
+            await self._read()
+
+    @rx.event
     async def disconnect(self, provider: str) -> None:
         async with self._acting() as (session, actor):
             await providers.disconnect(session, actor, provider)
         await self._read()
+
+
+def _how(one: ProviderView) -> str:
+    since = f" since {one.since:%Y-%m-%d}" if one.since else ""
+    return f"By {one.by}{since}"
 
 
 def settings_page() -> rx.Component:
@@ -189,6 +244,37 @@ def _models() -> rx.Component:
             reset_on_submit=True,
             class_name="form",
         ),
+        rx.cond(SettingsState.choice != OTHER, _sign_in()),
+    )
+
+
+def _sign_in() -> rx.Component:
+    """In place of a key: the provider's own page, and the code that it gives."""
+    return rx.cond(
+        SettingsState.sign_in_url == "",
+        rx.el.button(
+            "Sign in with an account instead",
+            class_name="btn",
+            type="button",
+            on_click=SettingsState.begin_sign_in,
+        ),
+        rx.el.form(
+            rx.el.p(SettingsState.sign_in_hint, class_name="meta"),
+            rx.el.a(
+                "Open the provider's page",
+                href=SettingsState.sign_in_url,
+                target="_blank",
+                rel="noopener noreferrer",
+                class_name="btn",
+            ),
+            rx.cond(
+                SettingsState.sign_in_code, _input("Code", name="code", auto_complete="off", required=True)
+            ),
+            rx.el.button("Finish signing in", class_name="btn primary", type="submit"),
+            on_submit=SettingsState.end_sign_in,
+            reset_on_submit=True,
+            class_name="form",
+        ),
     )
 
 
@@ -197,7 +283,15 @@ def _provider(one: rx.Var[Provider]) -> rx.Component:
         rx.el.div(
             rx.el.div(one.name, class_name="name"),
             rx.el.div(one.detail, class_name="meta", title=one.detail),
+            rx.el.div(SettingsState.tried[one.id], class_name="meta", role="status"),
             class_name="grow",
+        ),
+        rx.el.button(
+            rx.cond(SettingsState.trying == one.id, "Testing", "Test"),
+            class_name="btn",
+            type="button",
+            disabled=SettingsState.trying != "",
+            on_click=SettingsState.try_out(one.id),
         ),
         rx.el.button(
             "Disconnect", class_name="btn", type="button", on_click=SettingsState.disconnect(one.id)

@@ -55,7 +55,7 @@ async def connect(
 
     Without a key, the stored one stays as long as it goes to the same host.
     """
-    _check_id(provider_id)
+    check_id(provider_id)
     base_url = endpoints.checked(base_url) if base_url else None
     models = _models(provider_id, base_url, models)
     row = await session.get(Provider, (actor.id, provider_id), with_for_update=True)
@@ -64,6 +64,7 @@ async def connect(
         row = Provider(user_id=actor.id, provider_id=provider_id, key_secret=sealed)
         session.add(row)
     row.key_secret, row.base_url, row.models = sealed, base_url, list(models)
+    row.account_secret = row.account_expires = None
     await session.flush()
     return _view(row)
 
@@ -76,6 +77,14 @@ async def disconnect(session: AsyncSession, actor: Actor, provider_id: str) -> N
     )
     if gone.first() is None:
         raise NotFound("This provider is not connected.")
+
+
+async def one(session: AsyncSession, actor: Actor, provider_id: str) -> ProviderView:
+    """What the actor connected under this id. NotFound where there is nothing."""
+    row = await session.get(Provider, (actor.id, provider_id))
+    if row is None:
+        raise NotFound("This provider is not connected.")
+    return _view(row)
 
 
 async def model_choices(session: AsyncSession, actor: Actor, *, demo: bool = False) -> list[str]:
@@ -113,7 +122,7 @@ async def model_for(session: AsyncSession, actor: Actor, wanted: str, *, demo: b
     return wanted
 
 
-def _check_id(provider_id: str) -> None:
+def check_id(provider_id: str) -> None:
     if not PROVIDER_ID.fullmatch(provider_id):
         reason = "must be lower-case letters, digits, dots and dashes"
         raise Invalid(f"The providerId {reason}.", providerId=reason)
@@ -153,4 +162,11 @@ async def _rows(session: AsyncSession, user_id: UUID) -> list[Provider]:
 
 def _view(row: Provider) -> ProviderView:
     name, models = KNOWN.get(row.provider_id, (row.provider_id, ()))
-    return ProviderView(row.provider_id, name, row.base_url, tuple(row.models) or models)
+    return ProviderView(
+        row.provider_id,
+        name,
+        row.base_url,
+        tuple(row.models) or models,
+        by="account" if row.account_secret else "key",
+        since=row.created_at,
+    )

@@ -5,7 +5,7 @@ Times are aware UTC datetimes. Nothing here holds a secret.
 
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 from uuid import UUID
 
 from engine.limits import Limits
@@ -261,6 +261,9 @@ class ProviderView:
     base_url: str | None
     models: tuple[str, ...] = field(default_factory=tuple)
     connected: bool = True
+    by: Literal["key", "account"] | None = None
+    """How it is connected."""
+    since: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ import pytest
 import uvicorn
 
 import openlinear.engine_client
-from engine.client import Engine, RemoteFound
+from engine.client import Engine, RemoteFound, SignInFound
 from engine.enqueue import EngineAway
 from openlinear import db, passwords, vault
 from openlinear.api.app import create_api
@@ -38,6 +38,15 @@ class Workerless(Engine):
         if self.remote is None:
             raise EngineAway
         return self.remote
+
+    async def begin_sign_in(self, user_id: UUID, provider: str, method: int) -> SignInFound:
+        return SignInFound(f"https://{provider}.example.org/sign-in", "code", "")
+
+    async def end_sign_in(self, user_id: UUID, provider: str, method: int) -> str | None:
+        return "The provider did not let you in."
+
+    async def try_provider(self, user_id: UUID, provider: str, model: str) -> str | None:
+        return None
 
 
 @pytest.fixture

@@ -51,6 +51,9 @@ ENTRIES = (
     Entry("GET /api/opencode/providers", SELF),
     Entry("POST /api/opencode/auth", SELF, {"providerId": "openai", "apiKey": "sk-1"}),
     Entry("DELETE /api/opencode/auth?providerId=mine", SELF),
+    Entry("POST /api/opencode/auth/oauth/authorize", SELF, {"providerId": "openai"}),
+    Entry("POST /api/opencode/auth/oauth/callback", SELF, {"providerId": "openai", "code": "c"}),
+    Entry("POST /api/opencode/auth/test", SELF, {"providerId": "mine"}),
     # -- other ways to sign in
     Entry("GET /api/auth/ways", OPEN),
     Entry("GET /api/auth/github", OPEN, ok="303"),

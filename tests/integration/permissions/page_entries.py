@@ -198,6 +198,9 @@ ENTRIES = (
         "SettingsState.connect", SELF, {"data": {"key": "sk-1"}}, holds={"choice": "openai"}, writes=True
     ),
     Handler("SettingsState.disconnect", SELF, {"provider": "mine"}, writes=True),
+    Handler("SettingsState.try_out", SELF, {"provider": "mine"}),
+    Handler("SettingsState.begin_sign_in", SELF, holds={"choice": "openai"}),
+    Handler("SettingsState.end_sign_in", SELF, {"data": {"code": "c"}}, holds={"choice": "openai"}),
     Handler("NetworkState.load", SELF),
     Handler("NetworkState.set_network", SELF, {"mode": "open"}, writes=True),
     Handler("NetworkState.set_hosts", SELF, {"text": "example.com"}, writes=True),

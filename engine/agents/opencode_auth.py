@@ -1,0 +1,98 @@
+"""Signing in to a model provider by its own page, and trying a model: by the user's own OpenCode."""
+
+import asyncio
+import json
+from collections.abc import Mapping
+from pathlib import PurePosixPath
+from typing import Any
+from urllib.parse import quote
+
+from engine.agents.opencode_api import Server
+from engine.agents.opencode_errors import failure
+from engine.errors import RunError
+from engine.ports import Box, ModelRef, Sandbox, SignIn
+
+TRY_SECONDS = 20.0
+_ACCOUNTS = """
+import json, pathlib
+path = pathlib.Path("~/.local/share/opencode/auth.json").expanduser()
+entries = json.loads(path.read_text()) if path.exists() else {}
+print(json.dumps({name: entry for name, entry in entries.items() if entry.get("type") == "oauth"}))
+"""
+_NOTHING = RunError("The provider did not let you in. Sign in again, with a fresh code.", "authentication")
+
+
+async def sign_in_methods(server: Server, provider: str) -> list[str]:
+    """What each of its ways to sign in is called; "" for those that take a key and not an account."""
+    methods = (await server.get("/provider/auth") or {}).get(provider, [])
+    return [str(one.get("label") or provider) if one.get("type") == "oauth" else "" for one in methods]
+
+
+async def begin(server: Server, provider: str, method: int) -> SignIn:
+    """Where the person has to go. RunError when the provider has no such way in."""
+    labels = await sign_in_methods(server, provider)
+    if method >= len(labels) or not labels[method]:
+        raise RunError("This provider has no account to sign in with here. Enter a key.", "invalid_request")
+    path = f"/provider/{quote(provider, safe='')}/oauth/authorize"
+    told = await server.post(path, {"method": method})
+    url = str((told or {}).get("url", ""))
+    if not url.startswith("https://"):
+        raise RunError("The provider named no page to sign in on. Try again.", "invalid_request")
+    return SignIn(url, "code" if told["method"] == "code" else "auto", str(told.get("instructions", "")))
+
+
+async def end(server: Server, provider: str, method: int, code: str) -> None:
+    """Hand in the code. RunError when the provider refuses it."""
+    path = f"/provider/{quote(provider, safe='')}/oauth/callback"
+    try:
+        if await server.post(path, {"method": method, **({"code": code} if code else {})}) is not True:
+            raise _NOTHING
+    except RunError as error:
+        raise (_NOTHING if "answered 4" in error.reason else error) from error
+
+
+async def accounts(sandbox: Sandbox, box: Box) -> dict[str, dict[str, Any]]:
+    """The accounts in this user's sandbox as OpenCode keeps them, with tokens that it may have renewed."""
+    done = await sandbox.exec(box, ["python3", "-c", _ACCOUNTS], limit=1 << 20, timeout=15)
+    try:
+        found = json.loads(done.stdout)
+    except ValueError:
+        return {}
+    return {str(name): dict(entry) for name, entry in found.items() if isinstance(entry, Mapping)}
+
+
+async def try_model(box: Box, directory: PurePosixPath, model: ModelRef) -> None:
+    """One tiny request by the user's own agent server. RunError says why it failed, for a person."""
+    async with Server(box, directory) as server:
+        session = (await server.post("/session", {"title": "Connection test"}))["id"]
+        body = {
+            "model": {"providerID": model.provider, "modelID": model.model},
+            "parts": [{"type": "text", "text": "Answer with the word yes."}],
+            "tools": {"*": False},
+        }
+        asked = asyncio.create_task(server.post(f"/session/{session}/message", body))
+        try:
+            answer = await _answer(server, session, asked, model.provider)
+        finally:
+            asked.cancel()
+            await asyncio.gather(asked, return_exceptions=True)
+            await server.delete(f"/session/{session}")
+    error = ((answer or {}).get("info") or {}).get("error")
+    if error:
+        raise RunError(*failure(error, model.provider))
+
+
+async def _answer(server: Server, session: str, asked: "asyncio.Task[Any]", provider: str) -> Any:
+    """The answer, or a RunError as soon as OpenCode begins to try again: a person waits."""
+    try:
+        async with asyncio.timeout(TRY_SECONDS):
+            while not asked.done():
+                await asyncio.wait({asked}, timeout=0.25)
+                state = (await server.get("/session/status") or {}).get(session) or {}
+                if state.get("type") == "retry":
+                    told = {"name": "APIError", "data": {"message": str(state.get("message", ""))}}
+                    raise RunError(*failure(told, provider))
+    except TimeoutError:
+        reason = f"The model provider {provider} did not answer within {TRY_SECONDS:g} s."
+        raise RunError(reason, "network") from None
+    return asked.result()

@@ -1,0 +1,71 @@
+"""Accounts at model providers: whose they are, and which of two renewals stays."""
+
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import update
+
+from engine.client import SignInFound
+from engine.errors import RunError
+from openlinear import db
+from openlinear.adapters import product as engine_side
+from openlinear.models import ProviderSignIn
+from openlinear.models.columns import now
+from openlinear.services import providers, sign_ins
+from openlinear.services.errors import Conflict, NotFound
+from openlinear.services.views import Actor
+from tests.support.product import MakeActor, Workerless
+
+
+def _entry(token: str, expires: int) -> dict[str, object]:
+    return {"type": "oauth", "access": token, "refresh": "r", "expires": expires}
+
+
+async def _token(actor: Actor) -> str | None:
+    keys = await engine_side().provider_keys(actor.id)
+    return next((str(key.account["access"]) for key in keys if key.account), None)
+
+
+async def test_of_two_renewals_the_later_one_stays_whichever_comes_first(ada: Actor) -> None:
+    engine = engine_side()
+    await engine.keep_account(ada.id, "anthropic", _entry("renewed", 9), new=False)
+    assert await _token(ada) is None  # nobody signed in
+    await engine.keep_account(ada.id, "anthropic", _entry("first", 1), new=True)
+    await engine.keep_account(ada.id, "anthropic", _entry("late", 3), new=False)
+    await engine.keep_account(ada.id, "anthropic", _entry("early", 2), new=False)
+    assert await _token(ada) == "late"
+    await engine.keep_account(ada.id, "anthropic", _entry("signed in anew", 1), new=True)
+    assert await _token(ada) == "signed in anew"
+
+
+async def test_a_key_takes_the_accounts_place_and_a_late_renewal_does_not_bring_it_back(ada: Actor) -> None:
+    engine = engine_side()
+    await engine.keep_account(ada.id, "anthropic", _entry("first", 1), new=True)
+    async with db.transaction() as session:
+        view = await providers.connect(session, ada, "anthropic", "sk-new")
+    assert view.by == "key"
+    await engine.keep_account(ada.id, "anthropic", _entry("late", 3), new=False)
+    assert await _token(ada) is None
+
+
+async def test_a_sign_in_is_its_users_and_ends(
+    ada: Actor, make_actor: MakeActor, product: Workerless, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def page(*_: object) -> SignInFound:
+        return SignInFound("https://example.org", "code", "")
+
+    monkeypatch.setattr(product, "begin_sign_in", page)
+    await sign_ins.begin(ada, "anthropic")
+    with pytest.raises(Conflict):
+        await sign_ins.end(await make_actor("Eve"), "anthropic", "a code")
+    with pytest.raises(RunError, match="not begun"):
+        await engine_side().sign_in_code(ada.id, "anthropic")  # no code was brought yet
+    async with db.transaction() as session:
+        await session.execute(update(ProviderSignIn).values(began_at=now() - timedelta(minutes=16)))
+    with pytest.raises(Conflict):
+        await sign_ins.end(ada, "anthropic", "a code")
+
+
+async def test_only_what_is_connected_is_tried(ada: Actor) -> None:
+    with pytest.raises(NotFound):
+        await sign_ins.try_out(ada, "anthropic")
