@@ -55,6 +55,7 @@ def sealed(database: str) -> dict[str, str]:
             one.purpose: value
             for one in SEALED
             for (value,) in connection.execute(f"SELECT {one.column} FROM {one.table}")
+            if value is not None
         }
 
 

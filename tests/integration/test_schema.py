@@ -73,6 +73,7 @@ async def belongings(ada: Actor, name: str) -> dict[str, str]:
         "label_id": str(label.id),
         "invitation_id": str(invitation.id),
         "item_id": str(item.id),
+        "login_id": login_of(await token_of(ada)),
         "webhook_id": str(hook.id),
         "delivery_id": str(told.id),
         "agent": "opencode",
@@ -104,7 +105,6 @@ async def configured(ada: Actor) -> str:
         "LOGIN": await token_of(ada),
         "LOGOUT": await token_of(ada),
     }
-    filled["LOGIN_ID"] = str(login_of(await token_of(ada)))
     text = CONFIG.read_text()
     for name, value in filled.items():
         text = text.replace(f'"${name}"' if value.startswith("{") else f"${name}", value)

@@ -52,8 +52,8 @@ ENTRIES = (
     Entry("POST /api/opencode/auth", SELF, {"providerId": "openai", "apiKey": "sk-1"}),
     Entry("DELETE /api/opencode/auth?providerId=mine", SELF),
     Entry("POST /api/opencode/auth/oauth/authorize", SELF, {"providerId": "openai"}),
-    Entry("POST /api/opencode/auth/oauth/callback", SELF, {"providerId": "openai", "code": "c"}),
-    Entry("POST /api/opencode/auth/test", SELF, {"providerId": "mine"}),
+    Entry("POST /api/opencode/auth/oauth/callback", SELF, {"providerId": "openai", "code": "c"}, ok="409"),
+    Entry("POST /api/opencode/auth/test", SELF, {"providerId": "mine"}, changes=False),
     # -- other ways to sign in
     Entry("GET /api/auth/ways", OPEN),
     Entry("GET /api/auth/github", OPEN, ok="303"),

@@ -199,7 +199,7 @@ ENTRIES = (
     ),
     Handler("SettingsState.disconnect", SELF, {"provider": "mine"}, writes=True),
     Handler("SettingsState.try_out", SELF, {"provider": "mine"}),
-    Handler("SettingsState.begin_sign_in", SELF, holds={"choice": "openai"}),
+    Handler("SettingsState.begin_sign_in", SELF, holds={"choice": "openai"}, writes=True),
     Handler("SettingsState.end_sign_in", SELF, {"data": {"code": "c"}}, holds={"choice": "openai"}),
     Handler("NetworkState.load", SELF),
     Handler("NetworkState.set_network", SELF, {"mode": "open"}, writes=True),
