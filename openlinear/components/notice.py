@@ -39,6 +39,11 @@ class NoticeState(rx.State):
         self.text = ""
 
 
+def leaving() -> rx.Component:
+    """Takes a page away from who is not signed in: part of every notice, and of pages without one."""
+    return Leave.create(to=NoticeState.leave)
+
+
 def notice(on_undo: rx.EventHandler) -> rx.Component:
     said = rx.cond(
         NoticeState.text != "",
@@ -61,4 +66,4 @@ def notice(on_undo: rx.EventHandler) -> rx.Component:
             class_name="toasts",
         ),
     )
-    return rx.fragment(Leave.create(to=NoticeState.leave), said)
+    return rx.fragment(leaving(), said)

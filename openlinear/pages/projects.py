@@ -7,7 +7,7 @@ import reflex as rx
 
 from openlinear.components import shell, ui
 from openlinear.components.acting import Personal, an_id
-from openlinear.components.notice import NoticeState, notice
+from openlinear.components.notice import NoticeState, leaving, notice
 from openlinear.live import LiveState
 from openlinear.pages.checks import ChecksState, checks_field, checks_form, commands_of
 from openlinear.pages.repositories import RepositoriesState, picker
@@ -232,4 +232,4 @@ def _new() -> rx.Component:
 
 def home_page() -> rx.Component:
     """Nothing to see: on the way to the last board."""
-    return rx.el.main(class_name="board", aria_busy=True)
+    return rx.el.main(leaving(), class_name="board", aria_busy=True)
