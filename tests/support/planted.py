@@ -145,7 +145,8 @@ class Watch:
                 name = Path(command.split(" ")[0]).name if command else ""
                 self.commands.add(command)
                 self._search.look(f"arguments of {name}", arguments)
-                self._search.look(f"environment of {name}", environment)
+                if not arguments.startswith(b"env\0--unset="):  # about to take them out of what git is given
+                    self._search.look(f"environment of {name}", environment)
 
 
 def _below(roots: set[int]) -> set[int]:

@@ -24,6 +24,7 @@ WITHOUT = {
     "resets.ask": "who forgot their password cannot sign in",
     "resets.reset": "the link from their mail says who it is",
     "sign_in.end": "the provider says who comes back",
+    "github_hooks.receive": "GitHub's signature says whose project it speaks for",
     "accounts.authenticate": "says who the acting user is",
     "accounts.over": "the web process ends what logins that ran out have open",
     "access.viewers": "the web process asks who may be sent what it has",
