@@ -19,8 +19,13 @@ from tests.support.gitserver import TOKEN
 
 END_SECONDS = 150.0
 GONE_SECONDS = 60.0
-SERVER = re.compile(r"tini |(/\S*/)?opencode serve |(/\S+/)?(ba)?sh \S*(entrypoint|healthcheck)|curl ")
-"""What runs in a container that nothing is done in."""
+SERVER = re.compile(
+    r"tini |(/\S*/)?opencode serve |(/\S+/)?(ba)?sh \S*(entrypoint|healthcheck)|curl "
+    r"|sh -c while :; do .* exec entrypoint |python3 -I -S -c \"\"\"Stands in a worker's container|sleep 1$"
+)
+"""What runs in a container that nothing is done in: the agent server, and the relay to the way out."""
+WORKERS = {"name": "opencode-"}
+"""Not the proxy that is everybody's way out: it stays while an engine runs."""
 
 
 async def all_over(instance: Instance, tasks: Sequence[Target]) -> None:
@@ -193,7 +198,9 @@ def _in_containers(instance: Instance) -> list[str]:
     """What still works in a container that no run needs: the agent server alone may."""
     client, found = instance.dockerd.client(), []
     try:
-        for container in client.containers.list(filters={"status": "running"}, ignore_removed=True):
+        for container in client.containers.list(
+            filters={"status": "running", **WORKERS}, ignore_removed=True
+        ):
             with suppress(APIError):
                 commands = [row[-1] for row in container.top(ps_args="-o pid,args")["Processes"]]
                 found += [f"in {container.name}: {one}" for one in commands if not SERVER.match(one)]
@@ -205,7 +212,8 @@ def _in_containers(instance: Instance) -> list[str]:
 def _containers(instance: Instance) -> list[str]:
     client = instance.dockerd.client()
     try:
-        return [f"{one.name} {one.status}" for one in client.containers.list(all=True, ignore_removed=True)]
+        found = client.containers.list(all=True, filters=WORKERS, ignore_removed=True)
+        return [f"{one.name} {one.status}" for one in found]
     finally:
         client.close()
 
