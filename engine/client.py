@@ -2,11 +2,10 @@
 and enqueues durable workflows in the caller's transaction.
 """
 
-import inspect
 from collections.abc import Awaitable, Callable, Collection
-from dataclasses import asdict, dataclass, field, fields
-from datetime import datetime, timedelta
-from typing import Any, TypeVar
+from dataclasses import asdict, fields
+from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Select, delete, exists, func, select
@@ -25,6 +24,31 @@ from engine.queues import RUNS
 from engine.record import Entry, append
 from engine.settings import EngineSettings
 from engine.signals import EGRESS, stir
+from engine.views import (
+    AskView,
+    DiffView,
+    EventView,
+    Health,
+    NewRun,
+    RemoteFound,
+    RunView,
+    SignInFound,
+    view_of,
+)
+
+__all__ = [
+    "AlreadyRunning",
+    "AskView",
+    "DiffView",
+    "Engine",
+    "EventView",
+    "Health",
+    "NewRun",
+    "ParallelLimitReached",
+    "RemoteFound",
+    "RunView",
+    "SignInFound",
+]
 
 CHECK_SECONDS = 30.0
 PROVIDER_SECONDS = 90.0
@@ -44,131 +68,6 @@ class ParallelLimitReached(Exception):
 
     def __init__(self, limit: int) -> None:
         super().__init__(f"{limit} of your tasks are running already; wait for one to end or cancel one")
-
-
-@dataclass(frozen=True, slots=True)
-class NewRun:
-    task_id: UUID
-    project_id: UUID
-    user_id: UUID
-    title: str
-    prompt: str
-    agent: str
-    model: str
-    author_name: str
-    author_email: str
-    base_branch: str
-    reference: str = ""
-    """What people call the task: `CART-12`."""
-    limits: dict[str, Any] = field(default_factory=dict)
-    """`engine.limits.Limits.stored()`."""
-    restores: UUID | None = None
-    """The ended run whose kept work it begins with."""
-
-
-@dataclass(frozen=True, slots=True)
-class RunView:
-    """A run's row, for reading. Times are UTC; cost is US dollars."""
-
-    id: UUID
-    task_id: UUID
-    project_id: UUID
-    user_id: UUID
-    created_at: datetime
-    started_at: datetime | None
-    ended_at: datetime | None
-    agent: str
-    model: str
-    status: str
-    progress: int
-    message: str
-    error: str | None
-    error_kind: str | None
-    outcome: str | None
-    branch: str
-    pr_url: str | None
-    pr_number: int | None
-    additions: int
-    deletions: int
-    files_changed: int
-    tokens_in: int
-    tokens_out: int
-    cost: float
-    attempt: int
-    attempts: int
-    limits: dict[str, Any]
-    batch_id: UUID | None
-    pushed_sha: str | None
-    clashes: list[dict[str, Any]]
-    """`Run.clashes`."""
-    last_seq: int
-
-    @property
-    def pushed(self) -> bool:
-        return self.pushed_sha is not None
-
-
-@dataclass(frozen=True, slots=True)
-class EventView:
-    """One event of a run. `id` orders all news of the installation, `seq` the run's own."""
-
-    id: int
-    run_id: UUID
-    task_id: UUID
-    project_id: UUID
-    seq: int
-    time: datetime
-    kind: str
-    level: str
-    part: str
-    state: str
-    message: str
-    details: dict[str, Any] | None
-
-
-@dataclass(frozen=True, slots=True)
-class DiffView:
-    patch: str
-    files: list[dict[str, Any]]
-
-
-@dataclass(frozen=True, slots=True)
-class AskView:
-    id: UUID
-    run_id: UUID
-    kind: str
-    """`permission` or `question`."""
-    text: str
-    details: dict[str, Any]
-    asked_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class RemoteFound:
-    """What a remote said of itself, or `error`: why it could not be read, with the cure."""
-
-    default_branch: str | None
-    branches: tuple[str, ...]
-    error: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class SignInFound:
-    """`url` is the provider's page; `method` is `code`, which comes back, or `auto`."""
-
-    url: str
-    method: str
-    instructions: str
-    error: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Health:
-    workers: int
-    sandbox: str
-    """`docker`, `process`, `bare` (processes without isolation), or empty when no worker lives."""
-    trouble: str | None
-    """Why agents cannot run now, with the cure."""
 
 
 class Engine:
@@ -282,7 +181,7 @@ class Engine:
 
     async def run(self, session: AsyncSession, run_id: UUID) -> RunView | None:
         run = await session.get(Run, run_id)
-        return _view(RunView, run) if run else None
+        return view_of(RunView, run) if run else None
 
     async def latest(self, session: AsyncSession, task_ids: Collection[UUID]) -> dict[UUID, RunView]:
         """The last run of each task that has one, in one query."""
@@ -294,7 +193,7 @@ class Engine:
             .ext(distinct_on(col(Run.task_id)))
             .order_by(col(Run.task_id), col(Run.created_at).desc())
         )
-        return {run.task_id: _view(RunView, run) for run in rows.scalars()}
+        return {run.task_id: view_of(RunView, run) for run in rows.scalars()}
 
     async def proposed(self, session: AsyncSession, pr_url: str) -> list[RunView]:
         """The runs that opened this pull request and that no later run of their task has followed. Letters
@@ -358,11 +257,11 @@ class Engine:
             )
             .order_by(col(Ask.asked_at))
         )
-        return [_view(AskView, ask) for ask in rows.scalars()]
+        return [view_of(AskView, ask) for ask in rows.scalars()]
 
     async def ask(self, session: AsyncSession, ask_id: UUID) -> AskView | None:
         ask = await session.get(Ask, ask_id)
-        return _view(AskView, ask) if ask else None
+        return view_of(AskView, ask) if ask else None
 
     async def health(self, session: AsyncSession) -> Health:
         """Who is alive: a worker that was seen within its lease."""
@@ -400,10 +299,3 @@ _EVENTS = select(RunEvent, col(Run.task_id), col(Run.project_id)).join(
     Run, col(Run.id) == col(RunEvent.run_id)
 )
 _EVENT_FIELDS = [field.name for field in fields(EventView) if field.name not in ("task_id", "project_id")]
-
-V = TypeVar("V")
-
-
-def _view(kind: Callable[..., V], row: Any) -> V:
-    """The row's columns that the view, a dataclass, names."""
-    return kind(**{name: getattr(row, name) for name in inspect.signature(kind).parameters})
