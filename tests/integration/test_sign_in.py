@@ -6,37 +6,13 @@ from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import pytest
-from joserfc.jwk import RSAKey
-from sqlalchemy import select, update
 
-from openlinear import db, vault
-from openlinear.models import Identity, User
-from openlinear.models.columns import now
-from openlinear.services import registration, sign_in
+from openlinear import vault
+from openlinear.services import sign_in
 from openlinear.services.credentials import IDENTITY
-from tests.support.identity import CLIENT_SECRET, Account, IdentityServer
-from tests.support.product import PASSWORD, PUBLIC_URL
-from tests.support.sign_in import OURS, NewTab, Tab
-
-GITHUB, OIDC = "/api/auth/github", "/api/auth/oidc"
-NEXT = {"next": "/settings"}
-BOTH = pytest.mark.parametrize("start", [GITHUB, OIDC])
-
-
-async def register(tab: Tab, email: str = "grace@example.org") -> dict[str, Any]:
-    body = {"name": "Grace", "email": email, "password": PASSWORD}
-    answer = await tab.http.post("/api/auth/register", json=body, headers=OURS)
-    assert answer.status_code == 201, answer.text
-    return dict(answer.json())
-
-
-async def rows() -> list[Identity]:
-    async with db.transaction() as session:
-        return list(await session.scalars(select(Identity)))
-
-
-async def nobody(tab: Tab) -> bool:
-    return (await tab.http.get("/api/auth/me")).status_code == 401
+from tests.support.identity import CLIENT_SECRET, IdentityServer
+from tests.support.product import PUBLIC_URL
+from tests.support.sign_in import BOTH, GITHUB, OIDC, OURS, NewTab, Tab, nobody, rows
 
 
 @BOTH
@@ -185,100 +161,6 @@ async def test_who_declines_is_told_how_to_go_on(tab: Tab, start: str) -> None:
     assert f"declined at {name}" in await tab.why(ended)
 
 
-@BOTH
-@pytest.mark.parametrize(
-    "emails", [[("grace@example.org", True, False)], [("grace@example.org", False, False)]]
-)
-async def test_an_unverified_email_makes_no_account(
-    tab: Tab, identity_server: IdentityServer, start: str, emails: list[tuple[str, bool, bool]]
-) -> None:
-    identity_server.person.emails = emails
-    ended = await tab.sign_in(start)
-    assert "trouble=email" in ended and "Verify one there" in await tab.why(ended)
-    assert await nobody(tab) and await rows() == []
-
-
-@BOTH
-async def test_an_email_takes_no_account_over(new_tab: NewTab, start: str) -> None:
-    owner, stranger = await new_tab(), await new_tab()
-    account = (await register(owner, "GRACE@example.org"))["user"]
-    ended = await stranger.sign_in(start)
-    assert "trouble=exists" in ended and await nobody(stranger)
-    assert "Log in with your password" in await stranger.why(ended)
-    assert await rows() == []
-    assert (await owner.me())["id"] == account["id"]
-
-
-@BOTH
-async def test_whoever_is_logged_in_connects_their_account(new_tab: NewTab, start: str) -> None:
-    tab, later = await new_tab(), await new_tab()
-    account = (await register(tab, "work@example.com"))["user"]
-    provider = start.rpartition("/")[2]
-    assert await tab.connect(provider) == "/settings"
-    assert await later.sign_in(start) == "/"
-    assert (await later.me())["id"] == account["id"]
-    assert (await tab.me())["githubId"] == (4711 if start == GITHUB else None)
-    assert await tab.connect(provider) == "/settings"
-    assert len(await rows()) == 1
-
-
-async def test_connecting_takes_a_login_and_our_own_page(tab: Tab) -> None:
-    answer = await tab.http.post("/api/auth/identities/github", json={}, headers=OURS)
-    assert answer.status_code == 401
-    await register(tab)
-    path = "/api/auth/identities/github"
-    for headers in ({"Origin": "https://evil.example"}, {"Sec-Fetch-Site": "cross-site"}):
-        assert (await tab.http.post(path, json={}, headers=headers)).status_code == 403
-    assert (await tab.http.get("/api/auth/identities/github")).status_code == 405
-
-
-async def test_connecting_ends_with_the_login_that_began_it(new_tab: NewTab) -> None:
-    tab = await new_tab()
-    await register(tab, "work@example.com")
-    begun = await tab.http.post("/api/auth/identities/github", json=NEXT, headers=OURS)
-    came_back = await tab.consent(await tab.ask(begun.json()["url"]))
-    await tab.http.post("/api/auth/logout", headers=OURS)
-    body = {"email": "work@example.com", "password": PASSWORD}
-    assert (await tab.http.post("/api/auth/login", json=body, headers=OURS)).status_code == 200
-    ended = await tab.back(came_back)
-    assert ended == "/settings?trouble=signed_out&by=github"
-    assert "Log in first" in await tab.why(ended) and await rows() == []
-
-
-async def test_an_identity_is_one_persons(new_tab: NewTab, identity_server: IdentityServer) -> None:
-    first, second = await new_tab(), await new_tab()
-    await first.sign_in()
-    await register(second, "work@example.com")
-    assert "trouble=taken" in await second.connect()
-    identity_server.person = Account(id=9, login="other", emails=[("o@example.org", True, True)])
-    assert await second.connect() == "/settings"
-    identity_server.person = Account(id=10, login="third")
-    assert "trouble=other" in await second.connect()
-    assert sorted(row.login for row in await rows()) == ["grace", "other"]
-
-
-async def test_the_last_way_in_stays(tab: Tab) -> None:
-    await tab.sign_in()
-    refused = await tab.http.delete("/api/auth/identities/github", headers=OURS)
-    assert refused.status_code == 409 and "only way into your account" in refused.json()["detail"]
-    await tab.connect("oidc")
-    both = await asyncio.gather(
-        *(tab.http.delete(f"/api/auth/identities/{one}", headers=OURS) for one in ("github", "oidc"))
-    )
-    assert sorted(answer.status_code for answer in both) == [204, 409]
-    assert len(await rows()) == 1
-
-
-async def test_what_is_disconnected_is_forgotten(tab: Tab) -> None:
-    await register(tab, "work@example.com")
-    await tab.connect()
-    assert (await tab.http.delete("/api/auth/identities/github", headers=OURS)).status_code == 204
-    assert await rows() == [] and (await tab.me())["githubId"] is None
-    assert (await tab.http.delete("/api/auth/identities/github", headers=OURS)).status_code == 404
-    items = (await tab.http.get("/api/auth/identities")).json()["items"]
-    assert [(one["provider"], one["login"]) for one in items] == [("github", None), ("oidc", None)]
-
-
 async def test_the_way_back_leads_to_our_own_pages_alone(tab: Tab) -> None:
     evil = "evil.example"
     for wanted in (
@@ -294,66 +176,6 @@ async def test_the_way_back_leads_to_our_own_pages_alone(tab: Tab) -> None:
         assert (wanted, await tab.sign_in(start)) == (wanted, "/")
 
 
-async def test_an_id_token_is_for_us_now_and_from_the_issuer(
-    tab: Tab, identity_server: IdentityServer
-) -> None:
-    wrong: tuple[dict[str, Any], ...] = (
-        {"nonce": "another"},
-        {"nonce": None},
-        {"aud": "somebody-else"},
-        {"aud": ["openlinear-test", "somebody-else"]},
-        {"azp": "somebody-else"},
-        {"iss": "https://evil.example"},
-        {"exp": 1_000_000_000},
-        {"exp": None},
-        {"sub": None},
-    )
-    for claims in wrong:
-        identity_server.claims = claims
-        ended = await tab.sign_in(OIDC)
-        assert "trouble=answer" in ended and await nobody(tab), claims
-        assert "cannot be trusted" in await tab.why(ended)
-    identity_server.claims = {"aud": ["openlinear-test", "somebody-else"], "azp": "openlinear-test"}
-    assert await tab.sign_in(OIDC) == "/"
-
-
-async def test_an_id_token_that_another_key_signed_is_refused(
-    tab: Tab, identity_server: IdentityServer
-) -> None:
-    identity_server.signed_by = RSAKey.generate_key(2048, {"kid": "one"})
-    assert "trouble=answer" in await tab.sign_in(OIDC)
-    assert await nobody(tab)
-
-
-async def test_what_the_id_token_leaves_out_is_asked_for(tab: Tab, identity_server: IdentityServer) -> None:
-    identity_server.claims = {"email": None, "email_verified": None, "name": None}
-    assert await tab.sign_in(OIDC) == "/"
-    assert (await tab.me())["email"] == "grace@example.org"
-
-
-@BOTH
-async def test_a_provider_that_is_away_is_named(
-    tab: Tab, identity_server: IdentityServer, start: str
-) -> None:
-    came_back = await tab.consent(await tab.go_out(start))
-    identity_server.fault = 503
-    ended = await tab.back(came_back)
-    assert "trouble=away" in ended and "cannot be reached" in await tab.why(ended)
-
-
-async def test_what_is_not_set_up_is_not_offered(tab: Tab, monkeypatch: pytest.MonkeyPatch) -> None:
-    offered = (await tab.http.get("/api/auth/ways")).json()
-    assert [one["name"] for one in offered["items"]] == ["GitHub", "Acme"] and offered["trouble"] == ""
-    from openlinear.settings import get_settings
-
-    monkeypatch.delenv("GITHUB_CLIENT_SECRET")
-    monkeypatch.delenv("OIDC_ISSUER")
-    get_settings.cache_clear()
-    assert (await tab.http.get("/api/auth/ways")).json()["items"] == []
-    for path in (GITHUB, OIDC, f"{GITHUB}/callback", f"{OIDC}/callback"):
-        assert (await tab.http.get(path)).status_code == 404
-
-
 async def test_the_cookies_are_secure_behind_https(
     tab: Tab, identity_server: IdentityServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -363,54 +185,3 @@ async def test_the_cookies_are_secure_behind_https(
     get_settings.cache_clear()
     [cookie] = (await tab.http.get(GITHUB)).headers.get_list("set-cookie")
     assert "Secure" in cookie.split("; ")
-
-
-@BOTH
-async def test_a_new_account_keeps_to_the_rule_of_registration(
-    new_tab: NewTab, monkeypatch: pytest.MonkeyPatch, identity_server: IdentityServer, start: str
-) -> None:
-    from openlinear.settings import get_settings
-
-    known, stranger = await new_tab(), await new_tab()
-    await known.sign_in(start)
-    monkeypatch.setenv("REGISTRATION", "invitation")
-    get_settings.cache_clear()
-    identity_server.person = Account(id=9, login="new", emails=[("new@example.org", True, True)])
-    ended = await stranger.sign_in(start)
-    assert "trouble=closed" in ended and "needs an invitation" in await stranger.why(ended)
-    assert await nobody(stranger) and len(await rows()) == 1
-    async with db.transaction() as session:
-        invitation = (await registration.invite(session, None)).rpartition("#")[2]
-    body = {"invitation": invitation}
-    for expected in ("/", "/login?trouble=closed"):
-        sent = await stranger.http.post(start, json=body, headers=OURS)
-        ended = await stranger.back(await stranger.consent(await stranger.ask(sent.json()["url"])))
-        assert ended.startswith(expected)
-        identity_server.person = Account(id=10, login="newer", emails=[("newer@example.org", True, True)])
-    monkeypatch.setenv("REGISTRATION", "closed")
-    get_settings.cache_clear()
-    identity_server.person = Account()
-    assert await known.sign_in(start) == "/"
-
-
-async def test_a_disabled_account_stays_out(tab: Tab) -> None:
-    await tab.sign_in()
-    async with db.transaction() as session:
-        await session.execute(update(User).values(disabled_at=now()))
-    ended = await tab.sign_in()
-    assert "trouble=disabled" in ended and "Ask an administrator" in await tab.why(ended)
-    assert await nobody(tab)
-
-
-async def test_an_access_token_changes_no_way_in(tab: Tab) -> None:
-    await register(tab, "work@example.com")
-    await tab.connect()
-    new = {"name": "Script", "scope": "write", "days": 7}
-    made = await tab.http.post("/api/account/tokens", json=new, headers=OURS)
-    assert made.status_code == 201, made.text
-    bearer = {"Authorization": f"Bearer {made.json()['token']}"}
-    assert (await tab.http.get("/api/auth/identities", headers=bearer)).status_code == 200
-    path = "/api/auth/identities/github"
-    assert (await tab.http.post(path, json={}, headers=bearer)).status_code == 403
-    assert (await tab.http.delete(path, headers=bearer)).status_code == 403
-    assert len(await rows()) == 1

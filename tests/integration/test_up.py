@@ -1,6 +1,7 @@
 """The supervisor: what it starts, keeps alive, and leaves behind (nothing)."""
 
 import os
+import re
 import shutil
 import signal
 import socket
@@ -69,11 +70,14 @@ class Running:
         return found
 
     def engine_pid(self) -> int:
-        """The newest engine's process id, from its own log."""
-        log = self.home / "logs" / "engine.log"
-        return int(
-            [line for line in log.read_text().splitlines() if line.startswith("engine ")][-1].split()[1]
-        )
+        """The newest engine's process id, from its own log, once it has put up its handlers and said so:
+        the supervisor is ready with the web server, and the engine may still be on its way."""
+        log, deadline = self.home / "logs" / "engine.log", time.monotonic() + 30
+        while time.monotonic() < deadline:
+            if log.exists() and (found := re.findall(r"^engine (\d+)$", log.read_text(), re.MULTILINE)):
+                return int(found[-1])
+            time.sleep(0.05)
+        raise AssertionError(f"no engine came up: {self.said()}")
 
 
 def new_place() -> Path:
@@ -94,6 +98,7 @@ def started(place: Path) -> Iterator[Running]:
     up = Running(place / "home", free_port())
     try:
         up.wait_for("is ready after")
+        up.engine_pid()
         yield up
     finally:
         if up.process.poll() is None:

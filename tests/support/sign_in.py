@@ -3,15 +3,20 @@
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import httpx
 import pytest
+from sqlalchemy import select
 
+from openlinear import db
 from openlinear.api.app import create_api
+from openlinear.models import Identity
 from openlinear.settings import get_settings
+from tests.support import identity
 from tests.support.github import GitHubServer
-from tests.support.identity import CLIENT_ID, CLIENT_SECRET, OIDC, IdentityServer
-from tests.support.product import PUBLIC_URL, Workerless
+from tests.support.identity import CLIENT_ID, CLIENT_SECRET, IdentityServer
+from tests.support.product import PASSWORD, PUBLIC_URL, Workerless
 
 OURS = {"Origin": PUBLIC_URL}
 
@@ -87,7 +92,7 @@ async def new_tab(
         "GITHUB_API_URL": github_server.url,
         "GITHUB_CLIENT_ID": CLIENT_ID,
         "GITHUB_CLIENT_SECRET": CLIENT_SECRET,
-        "OIDC_ISSUER": identity_server.url + OIDC,
+        "OIDC_ISSUER": identity_server.url + identity.OIDC,
         "OIDC_CLIENT_ID": CLIENT_ID,
         "OIDC_CLIENT_SECRET": CLIENT_SECRET,
         "OIDC_NAME": "Acme",
@@ -114,3 +119,24 @@ async def new_tab(
 @pytest.fixture
 async def tab(new_tab: NewTab) -> Tab:
     return await new_tab()
+
+
+GITHUB, OIDC = "/api/auth/github", "/api/auth/oidc"
+NEXT = {"next": "/settings"}
+BOTH = pytest.mark.parametrize("start", [GITHUB, OIDC])
+
+
+async def register(tab: Tab, email: str = "grace@example.org") -> dict[str, Any]:
+    body = {"name": "Grace", "email": email, "password": PASSWORD}
+    answer = await tab.http.post("/api/auth/register", json=body, headers=OURS)
+    assert answer.status_code == 201, answer.text
+    return dict(answer.json())
+
+
+async def rows() -> list[Identity]:
+    async with db.transaction() as session:
+        return list(await session.scalars(select(Identity)))
+
+
+async def nobody(tab: Tab) -> bool:
+    return (await tab.http.get("/api/auth/me")).status_code == 401
