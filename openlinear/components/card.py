@@ -173,7 +173,7 @@ def _after(card: rx.Var[Card], execute: Any, href: rx.Var[str], project: rx.Var[
                     rx.cond(
                         run.over,
                         ui.link("Raise the limit", href=href, class_name="retry"),
-                        rx.el.button("Retry", class_name="retry", on_click=execute(card.id), type="button"),
+                        ui.button("Retry", class_name="retry", on_click=execute(card.id)),
                     ),
                     class_name="card-run",
                 ),

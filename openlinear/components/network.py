@@ -2,6 +2,7 @@
 
 import reflex as rx
 
+from openlinear.components import ui
 from openlinear.components.acting import Personal
 from openlinear.services import preferences, sandbox
 from openlinear.services.errors import ServiceError
@@ -91,8 +92,5 @@ def network_section() -> rx.Component:
             ),
         ),
         rx.cond(NetworkState.kept, rx.fragment(), rx.el.p(UNKEPT, class_name="meta")),
-        rx.cond(
-            NetworkState.network_error != "",
-            rx.el.p(NetworkState.network_error, class_name="error-line", role="alert"),
-        ),
+        ui.error_line(NetworkState.network_error),
     )

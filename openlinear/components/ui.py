@@ -20,10 +20,40 @@ def icon(name: str, size: int = 16, **props: Any) -> rx.Component:
     return rx.icon(name, size=size, custom_attrs={"strokeWidth": 1.75, "aria-hidden": True}, **props)
 
 
+def button(*children: Any, **props: Any) -> rx.Component:
+    """A button that submits no form."""
+    return rx.el.button(*children, **{"class_name": "btn", "type": "button", **props})
+
+
 def icon_button(name: str, label: str, **props: Any) -> rx.Component:
-    props.setdefault("class_name", "btn ghost icon")
     attrs = {"aria-label": label, **props.pop("custom_attrs", {})}
-    return rx.el.button(icon(name), title=label, type="button", custom_attrs=attrs, **props)
+    return button(icon(name), title=label, custom_attrs=attrs, **{"class_name": "btn ghost icon", **props})
+
+
+def error_line(text: rx.Var[str]) -> rx.Component:
+    """What went wrong, once something did."""
+    return rx.cond(text != "", rx.el.p(text, class_name="error-line", role="alert"))
+
+
+def field(label: str, hint: str = "", **props: Any) -> rx.Component:
+    """A line of a form, which must be filled in if nothing else is said."""
+    return rx.el.label(
+        label,
+        rx.el.input(**{"class_name": "input", "required": True, **props}),
+        rx.el.span(hint, class_name="meta") if hint else rx.fragment(),
+        class_name="field",
+    )
+
+
+def choice(label: str, name: str, options: tuple[tuple[str, str], ...]) -> rx.Component:
+    """One of `options`, each a value and how it reads."""
+    return rx.el.label(
+        label,
+        rx.el.select(
+            *[rx.el.option(said, value=value) for value, said in options], name=name, class_name="select"
+        ),
+        class_name="field",
+    )
 
 
 def link(*children: Any, **props: Any) -> rx.Component:

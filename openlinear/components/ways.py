@@ -5,6 +5,7 @@ from typing import Any
 
 import reflex as rx
 
+from openlinear.components import ui
 from openlinear.components.acting import Personal
 from openlinear.services import identities, sign_in
 from openlinear.services.errors import ServiceError
@@ -79,7 +80,7 @@ def ways_to_sign_in() -> rx.Component:
         rx.el.section(
             rx.el.h2("Ways to sign in"),
             rx.el.div(rx.foreach(WaysState.ways, _row), class_name="rows"),
-            rx.cond(WaysState.error != "", rx.el.p(WaysState.error, class_name="error-line", role="alert")),
+            ui.error_line(WaysState.error),
             id="ways",
         ),
     )
@@ -96,10 +97,8 @@ def _row(way: rx.Var[Way]) -> rx.Component:
             way.connected,
             rx.fragment(
                 Connect.create("Renew", provider=way.provider, class_name="btn ghost"),
-                rx.el.button(
+                ui.button(
                     "Disconnect",
-                    type="button",
-                    class_name="btn",
                     aria_label="Disconnect " + way.name,
                     on_click=WaysState.disconnect(way.provider),
                 ),

@@ -1,7 +1,5 @@
 """The page of one's own account: who one is, the password, logins, access tokens."""
 
-from typing import Any
-
 import reflex as rx
 
 from openlinear.components import shell, ui
@@ -45,12 +43,15 @@ def _password() -> rx.Component:
         ),
         ui.Ask.create(
             rx.el.div(
-                field(
-                    "Current password", "currentPassword", type="password", auto_complete="current-password"
+                ui.field(
+                    "Current password",
+                    name="currentPassword",
+                    type="password",
+                    auto_complete="current-password",
                 ),
-                field(
+                ui.field(
                     "New password",
-                    "newPassword",
+                    name="newPassword",
                     type="password",
                     auto_complete="new-password",
                     min_length=8,
@@ -73,10 +74,8 @@ def _logins() -> rx.Component:
         rx.cond(AccountState.more > 0, rx.el.p("And ", AccountState.more, " more.", class_name="meta num")),
         rx.cond(
             AccountState.logins.length() > 1,  # type: ignore[attr-defined]
-            rx.el.button(
+            ui.button(
                 "End all others",
-                class_name="btn",
-                type="button",
                 justify_self="start",
                 on_click=AccountState.end_others,
             ),
@@ -94,10 +93,8 @@ def _login_row(one: rx.Var[Login]) -> rx.Component:
         rx.cond(
             one.current,
             rx.el.span("This one", class_name="meta"),
-            rx.el.button(
+            ui.button(
                 "End",
-                class_name="btn",
-                type="button",
                 custom_attrs={"aria-label": "End the login of " + one.device},
                 on_click=AccountState.end(one.id),
             ),
@@ -116,9 +113,9 @@ def _tokens() -> rx.Component:
         ),
         ui.Ask.create(
             rx.el.div(
-                field("Name", "name", max_length=100, auto_complete="off"),
-                _choice("May", "scope", (("read", "Read"), ("write", "Read and write"))),
-                _choice(
+                ui.field("Name", name="name", max_length=100, auto_complete="off"),
+                ui.choice("May", "scope", (("read", "Read"), ("write", "Read and write"))),
+                ui.choice(
                     "Works for",
                     "days",
                     (("90", "90 days"), ("7", "7 days"), ("30", "30 days"), ("365", "A year")),
@@ -154,29 +151,11 @@ def _token_row(one: rx.Var[Token]) -> rx.Component:
             ),
             class_name="grow",
         ),
-        rx.el.button(
+        ui.button(
             "Revoke",
-            class_name="btn",
-            type="button",
             custom_attrs={"aria-label": "Revoke " + one.name},
             on_click=AccountState.revoke(one.id),
         ),
         class_name="row",
         key=one.id,
-    )
-
-
-def field(label: str, name: str, **props: Any) -> rx.Component:
-    return rx.el.label(
-        label, rx.el.input(class_name="input", name=name, required=True, **props), class_name="field"
-    )
-
-
-def _choice(label: str, name: str, options: tuple[tuple[str, str], ...]) -> rx.Component:
-    return rx.el.label(
-        label,
-        rx.el.select(
-            *[rx.el.option(said, value=value) for value, said in options], name=name, class_name="select"
-        ),
-        class_name="field",
     )

@@ -130,10 +130,8 @@ def _accounts() -> rx.Component:
         rx.el.div(rx.foreach(AdministrationState.accounts, _row), class_name="rows"),
         rx.cond(
             AdministrationState.more != "",
-            rx.el.button(
+            ui.button(
                 "Show more",
-                class_name="btn",
-                type="button",
                 justify_self="start",
                 on_click=AdministrationState.show_more,
             ),
@@ -167,16 +165,12 @@ def _row(one: rx.Var[Account]) -> rx.Component:
             class_name="grow",
         ),
         rx.el.span(
-            rx.el.button(
+            ui.button(
                 rx.cond(one.admin, "Remove as administrator", "Make administrator"),
-                class_name="btn",
-                type="button",
                 on_click=AdministrationState.set_admin(one.id, ~one.admin),
             ),
-            rx.el.button(
+            ui.button(
                 rx.cond(one.disabled, "Enable", "Disable"),
-                class_name="btn",
-                type="button",
                 custom_attrs={"aria-label": rx.cond(one.disabled, "Enable ", "Disable ") + one.name},
                 on_click=AdministrationState.set_disabled(one.id, ~one.disabled),
             ),
@@ -212,7 +206,7 @@ def _link(one: rx.Var[Link]) -> rx.Component:
             rx.el.div("until ", one.ends, class_name="meta num"),
             class_name="grow",
         ),
-        rx.el.button("Revoke", class_name="btn", type="button", on_click=AdministrationState.revoke(one.id)),
+        ui.button("Revoke", on_click=AdministrationState.revoke(one.id)),
         class_name="row",
         key=one.id,
     )

@@ -100,26 +100,22 @@ def _head(project_id: rx.Var[str]) -> rx.Component:
 
 def _act(head: rx.Var[Head]) -> rx.Component:
     """The one thing to do now."""
-    cancel = rx.el.button(
+    cancel = ui.button(
         ui.icon("circle-stop", 14),
         "Cancel batch",
-        class_name="btn",
-        type="button",
         disabled=head.cancelling,
         on_click=BatchState.cancel(head.id),
     )
-    approve = rx.el.button(
+    approve = ui.button(
         ui.icon("check", 14),
         "Approve",
         class_name="btn primary",
-        type="button",
         on_click=BatchState.approve(head.id),
     )
-    retry = rx.el.button(
+    retry = ui.button(
         ui.icon("rotate-cw", 14),
         "Retry what was left out",
         class_name="btn primary",
-        type="button",
         on_click=BatchState.retry(head.id),
     )
     return rx.cond(

@@ -4,6 +4,7 @@ from typing import Any
 
 import reflex as rx
 
+from openlinear.components import ui
 from openlinear.components.acting import Personal, an_id
 from openlinear.services import projects
 from openlinear.services.errors import Invalid, ServiceError
@@ -80,9 +81,7 @@ def checks_form(project_id: rx.Var[str]) -> rx.Component:
         ChecksState.project_id == project_id,
         rx.el.form(
             checks_field(ChecksState.text),
-            rx.cond(
-                ChecksState.error != "", rx.el.p(ChecksState.error, class_name="error-line", role="alert")
-            ),
+            ui.error_line(ChecksState.error),
             rx.el.div(
                 rx.el.button("Save checks", class_name="btn primary", type="submit"),
                 rx.el.span(ChecksState.said, class_name="meta", role="status"),

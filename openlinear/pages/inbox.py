@@ -88,10 +88,8 @@ def inbox_page() -> rx.Component:
         rx.el.header(
             shell.unfold_button(),
             rx.el.h1("Inbox"),
-            rx.el.button(
+            ui.button(
                 "Mark all read",
-                class_name="btn",
-                type="button",
                 on_click=InboxState.read_all,
                 margin_left="auto",
             ),
@@ -120,10 +118,8 @@ def _list() -> rx.Component:
         ),
         rx.cond(
             InboxState.more,
-            rx.el.button(
+            ui.button(
                 "Show more",
-                class_name="btn",
-                type="button",
                 on_click=InboxState.show_more,
                 justify_self="start",
             ),

@@ -110,9 +110,7 @@ def _question() -> rx.Component:
                     "The team sees your name and what you do in it.",
                 ),
                 rx.el.span(
-                    rx.el.button(
-                        "Join the team", class_name="btn primary", type="button", on_click=JoinState.join
-                    ),
+                    ui.button("Join the team", class_name="btn primary", on_click=JoinState.join),
                     ui.link("Not now", href="/", class_name="btn"),
                     class_name="acts",
                     display="flex",

@@ -164,9 +164,7 @@ def _facts(run: rx.Var[Any]) -> rx.Component:
                 rx.el.p(PanelState.error, class_name="error-line", role="alert"),
                 rx.cond(
                     PanelState.reached != "",
-                    rx.el.button(
-                        "Raise the limit", class_name="btn", type="button", on_click=PanelState.raise_limit
-                    ),
+                    ui.button("Raise the limit", on_click=PanelState.raise_limit),
                 ),
                 class_name="ended",
             ),
@@ -212,10 +210,8 @@ def _kept(run: rx.Var[Any]) -> rx.Component:
             ),
             rx.el.span(
                 *downloads(kept.run, kept.bundle, kept.files),
-                rx.el.button(
+                ui.button(
                     "Restore",
-                    class_name="btn",
-                    type="button",
                     title="Run the task again, from this work",
                     on_click=PanelState.restore(kept.run),
                 ),
@@ -229,11 +225,10 @@ def _kept(run: rx.Var[Any]) -> rx.Component:
 def _tabs() -> rx.Component:
     return rx.el.div(
         *[
-            rx.el.button(
+            ui.button(
                 title,
                 class_name="tab",
                 role="tab",
-                type="button",
                 aria_selected=PanelState.tab == name,
                 on_click=PanelState.show_tab(name),
             )

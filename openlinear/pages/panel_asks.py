@@ -31,10 +31,8 @@ def ask_card(ask: rx.Var[Ask]) -> rx.Component:
 def _permission(ask_id: rx.Var[str]) -> rx.Component:
     return rx.el.form(
         *[
-            rx.el.button(
+            ui.button(
                 title,
-                class_name="btn",
-                type="button",
                 on_click=PanelState.reply(PanelState.task_id, ask_id, reply),
             )
             for reply, title in (("once", "Allow once"), ("always", "Always allow"))

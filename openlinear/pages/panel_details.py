@@ -71,10 +71,8 @@ def details(card: rx.Var[Card]) -> rx.Component:
         rx.el.div(
             rx.foreach(
                 PanelState.tags,
-                lambda tag: rx.el.button(
+                lambda tag: ui.button(
                     rx.el.span(rx.el.i(class_name="dot-" + tag.color), tag.name, class_name="label"),
-                    class_name="btn",
-                    type="button",
                     aria_pressed=tag.on,
                     on_click=PanelState.toggle_tag(PanelState.task_id, tag.id),
                 ),

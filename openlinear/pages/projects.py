@@ -137,9 +137,8 @@ def _row(place: rx.Var[shell.Place]) -> rx.Component:
             href="/p/" + place.id,
             class_name="row",
         ),
-        rx.el.button(
+        ui.button(
             "Checks",
-            type="button",
             class_name="btn ghost",
             aria_expanded=ChecksState.project_id == place.id,
             on_click=ChecksState.toggle(place.id),
@@ -150,25 +149,15 @@ def _row(place: rx.Var[shell.Place]) -> rx.Component:
     )
 
 
-def _field(label: str, hint: str = "", **props: Any) -> rx.Component:
-    return rx.el.label(
-        label,
-        rx.el.input(class_name="input", **props),
-        rx.el.span(hint, class_name="meta") if hint else rx.fragment(),
-        class_name="field",
-    )
-
-
 def _new() -> rx.Component:
     return rx.el.section(
         rx.el.h2("New project"),
         picker(),
         rx.el.form(
-            _field(
+            ui.field(
                 "Clone URL",
                 "The repository that agents work on. It is read before the project is made.",
                 name="url",
-                required=True,
                 placeholder="https://github.com/you/repository.git",
                 type="text",
                 input_mode="url",
@@ -190,33 +179,38 @@ def _new() -> rx.Component:
                 ),
             ),
             rx.el.div(
-                _field(
+                ui.field(
                     "Name",
                     "Empty: the repository's name.",
                     name="name",
+                    required=False,
                     max_length=100,
                     default_value=RepositoriesState.name,
                     key="name " + RepositoriesState.url,
                 ),
-                _field("Default branch", "Empty: what the remote says.", name="branch"),
+                ui.field("Default branch", "Empty: what the remote says.", name="branch", required=False),
                 class_name="pair",
             ),
             rx.el.div(
-                _field("Username", "Only for a private remote.", name="username", auto_complete="off"),
-                _field(
+                ui.field(
+                    "Username",
+                    "Only for a private remote.",
+                    name="username",
+                    required=False,
+                    auto_complete="off",
+                ),
+                ui.field(
                     "Password or token",
                     "Kept encrypted, never shown again.",
                     name="password",
+                    required=False,
                     type="password",
                     auto_complete="new-password",
                 ),
                 class_name="pair",
             ),
             checks_field(),
-            rx.cond(
-                ProjectsState.error != "",
-                rx.el.p(ProjectsState.error, class_name="error-line", role="alert"),
-            ),
+            ui.error_line(ProjectsState.error),
             rx.el.button(
                 rx.cond(ProjectsState.busy, "Reading the repository", "Create project"),
                 class_name="btn primary",

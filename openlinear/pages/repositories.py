@@ -111,10 +111,7 @@ def _search() -> rx.Component:
             ),
             class_name="field",
         ),
-        rx.cond(
-            RepositoriesState.error != "",
-            rx.el.p(RepositoriesState.error, class_name="error-line", role="alert"),
-        ),
+        ui.error_line(RepositoriesState.error),
         rx.cond(
             RepositoriesState.choices,
             rx.el.div(rx.foreach(RepositoriesState.choices, _row), class_name="rows picks"),
@@ -128,12 +125,11 @@ def _search() -> rx.Component:
 
 
 def _row(one: rx.Var[Choice]) -> rx.Component:
-    return rx.el.button(
+    return ui.button(
         ui.icon("folder-git-2", 14),
         rx.el.span(rx.el.div(one.full_name, class_name="name"), class_name="grow"),
         rx.cond(one.private, rx.el.span("private", class_name="meta")),
         ui.Ago.create(at=one.pushed),
-        type="button",
         aria_pressed=RepositoriesState.url == one.url,
         class_name="row",
         key=one.full_name,

@@ -235,10 +235,7 @@ def _models() -> rx.Component:
             ),
             _input("API key", name="key", type="password", auto_complete="off"),
             rx.el.p("Kept encrypted, never shown again.", class_name="meta"),
-            rx.cond(
-                SettingsState.connect_error != "",
-                rx.el.p(SettingsState.connect_error, class_name="error-line", role="alert"),
-            ),
+            ui.error_line(SettingsState.connect_error),
             rx.el.button("Connect", class_name="btn primary", type="submit"),
             on_submit=SettingsState.connect,
             reset_on_submit=True,
@@ -252,10 +249,8 @@ def _sign_in() -> rx.Component:
     """In place of a key: the provider's own page, and the code that it gives."""
     return rx.cond(
         SettingsState.sign_in_url == "",
-        rx.el.button(
+        ui.button(
             "Sign in with an account instead",
-            class_name="btn",
-            type="button",
             on_click=SettingsState.begin_sign_in,
         ),
         rx.el.form(
@@ -286,16 +281,12 @@ def _provider(one: rx.Var[Provider]) -> rx.Component:
             rx.el.div(SettingsState.tried[one.id], class_name="meta", role="status"),
             class_name="grow",
         ),
-        rx.el.button(
+        ui.button(
             rx.cond(SettingsState.trying == one.id, "Testing", "Test"),
-            class_name="btn",
-            type="button",
             disabled=SettingsState.trying != "",
             on_click=SettingsState.try_out(one.id),
         ),
-        rx.el.button(
-            "Disconnect", class_name="btn", type="button", on_click=SettingsState.disconnect(one.id)
-        ),
+        ui.button("Disconnect", on_click=SettingsState.disconnect(one.id)),
         class_name="row",
         key=one.id,
     )
@@ -347,9 +338,7 @@ def _execution() -> rx.Component:
                 class_name="select",
             ),
         ),
-        rx.cond(
-            SettingsState.error != "", rx.el.p(SettingsState.error, class_name="error-line", role="alert")
-        ),
+        ui.error_line(SettingsState.error),
     )
 
 
@@ -362,10 +351,7 @@ def _limits() -> rx.Component:
             class_name="meta",
         ),
         limit_fields(SettingsState.bounds, SettingsState.set_limit),
-        rx.cond(
-            SettingsState.bounds_error != "",
-            rx.el.p(SettingsState.bounds_error, class_name="error-line", role="alert"),
-        ),
+        ui.error_line(SettingsState.bounds_error),
     )
 
 

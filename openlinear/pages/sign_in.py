@@ -38,7 +38,7 @@ def register_page() -> rx.Component:
 
 def forgot_page() -> rx.Component:
     form = ui.Ask.create(
-        _field("Email", name="email", type="email", auto_complete="email", auto_focus=True),
+        ui.field("Email", name="email", type="email", auto_complete="email", auto_focus=True),
         action="/api/auth/forgot",
         verb="Send me a link",
         done="If an account has this email, a link is on its way to it. It works once, for 60 minutes.",
@@ -51,7 +51,7 @@ def reset_page() -> rx.Component:
         "Choose a new password",
         rx.el.p("It ends all your logins and access tokens.", class_name="meta"),
         ui.Ask.create(
-            _field(
+            ui.field(
                 "New password",
                 name="newPassword",
                 type="password",
@@ -91,10 +91,6 @@ def administrator_page() -> rx.Component:
             class_name="meta",
         ),
     )
-
-
-def _field(label: str, **props: object) -> rx.Component:
-    return rx.el.label(label, rx.el.input(class_name="input", required=True, **props), class_name="field")
 
 
 def _back() -> rx.Component:

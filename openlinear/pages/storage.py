@@ -220,10 +220,8 @@ def _kept(work: rx.Var[Work]) -> rx.Component:
             class_name="grow",
         ),
         *downloads(work.run, work.bundle, work.files),
-        rx.el.button(
+        ui.button(
             "Restore",
-            class_name="btn",
-            type="button",
             title="Run the task again, from this work",
             on_click=StorageState.restore(work.run),
         ),
@@ -260,10 +258,8 @@ def _disk() -> rx.Component:
 
 
 def _ask(name: str, text: str, while_busy: str, on_click: object) -> rx.Component:
-    return rx.el.button(
+    return ui.button(
         rx.cond(StorageState.busy == name, while_busy, text),
-        class_name="btn",
-        type="button",
         disabled=StorageState.busy != "",
         on_click=on_click,
     )

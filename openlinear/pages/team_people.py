@@ -38,10 +38,8 @@ def _place(place: rx.Var[Place]) -> rx.Component:
                     TeamState.remove_project(place.id),
                 ),
                 rx.el.span(
-                    rx.el.button(
+                    ui.button(
                         "Delete",
-                        class_name="btn",
-                        type="button",
                         custom_attrs={"aria-label": "Delete " + place.name},
                         on_click=TeamState.ask(place.id),
                     ),
@@ -99,10 +97,8 @@ def _person(one: rx.Var[Person]) -> rx.Component:
                 ),
                 rx.cond(
                     one.removable,
-                    rx.el.button(
+                    ui.button(
                         rx.cond(one.own, "Leave", "Remove"),
-                        class_name="btn",
-                        type="button",
                         on_click=TeamState.ask(one.id),
                     ),
                 ),
@@ -118,20 +114,10 @@ def confirm(question: Any, verb: Any, on_click: Any) -> rx.Component:
     """What cannot come back is asked about, in its place."""
     return rx.el.span(
         rx.el.span(question, class_name="meta"),
-        rx.el.button(verb, class_name="btn danger", type="button", auto_focus=True, on_click=on_click),
-        rx.el.button("Keep", class_name="btn", type="button", on_click=TeamState.ask("")),
+        ui.button(verb, class_name="btn danger", auto_focus=True, on_click=on_click),
+        ui.button("Keep", on_click=TeamState.ask("")),
         class_name="acts",
         role="group",
-    )
-
-
-def _choice(label: str, name: str, options: tuple[tuple[str, str], ...]) -> rx.Component:
-    return rx.el.label(
-        label,
-        rx.el.select(
-            *[rx.el.option(said, value=value) for value, said in options], name=name, class_name="select"
-        ),
-        class_name="field",
     )
 
 
@@ -140,9 +126,11 @@ def invitations() -> rx.Component:
         rx.el.h2("Invite people"),
         rx.el.form(
             rx.el.div(
-                _choice("As", "role", (("member", "Member"), ("admin", "Admin"))),
-                _choice("Works for", "days", (("7", "7 days"), ("1", "1 day"), ("30", "30 days"))),
-                _choice("Lets in", "uses", (("1", "One person"), ("10", "10 people"), ("100", "100 people"))),
+                ui.choice("As", "role", (("member", "Member"), ("admin", "Admin"))),
+                ui.choice("Works for", "days", (("7", "7 days"), ("1", "1 day"), ("30", "30 days"))),
+                ui.choice(
+                    "Lets in", "uses", (("1", "One person"), ("10", "10 people"), ("100", "100 people"))
+                ),
                 class_name="pair three",
             ),
             rx.el.button("Make a link", class_name="btn primary", type="submit"),
@@ -185,7 +173,7 @@ def _link(one: rx.Var[Link]) -> rx.Component:
             ),
             class_name="grow",
         ),
-        rx.el.button("Revoke", class_name="btn", type="button", on_click=TeamState.revoke(one.id)),
+        ui.button("Revoke", on_click=TeamState.revoke(one.id)),
         class_name="row",
         key=one.id,
     )

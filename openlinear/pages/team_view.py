@@ -77,7 +77,7 @@ def _limits() -> rx.Component:
                 ),
             ),
         ),
-        _error(TeamState.bounds_error),
+        ui.error_line(TeamState.bounds_error),
     )
 
 
@@ -113,7 +113,7 @@ def _name() -> rx.Component:
             ),
             class_name="field",
         ),
-        _error(TeamState.error),
+        ui.error_line(TeamState.error),
     )
 
 
@@ -123,10 +123,8 @@ def _log() -> rx.Component:
         rx.el.div(rx.foreach(TeamState.deeds, _deed), class_name="rows"),
         rx.cond(
             TeamState.more != "",
-            rx.el.button(
+            ui.button(
                 "Show earlier",
-                class_name="btn",
-                type="button",
                 justify_self="start",
                 on_click=TeamState.more_deeds,
             ),
@@ -151,14 +149,8 @@ def _end() -> rx.Component:
             rx.cond(
                 TeamState.asking == "team",
                 confirm("Delete it for all members?", "Delete team", TeamState.delete),
-                rx.el.button(
-                    "Delete team", class_name="btn danger", type="button", on_click=TeamState.ask("team")
-                ),
+                ui.button("Delete team", class_name="btn danger", on_click=TeamState.ask("team")),
             ),
             class_name="setting",
         ),
     )
-
-
-def _error(text: rx.Var[str]) -> rx.Component:
-    return rx.cond(text != "", rx.el.p(text, class_name="error-line", role="alert"))

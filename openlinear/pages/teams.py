@@ -129,7 +129,7 @@ def _new() -> rx.Component:
                 ),
                 class_name="pair",
             ),
-            rx.cond(TeamsState.error != "", rx.el.p(TeamsState.error, class_name="error-line", role="alert")),
+            ui.error_line(TeamsState.error),
             rx.el.button("Create team", class_name="btn primary", type="submit"),
             on_submit=TeamsState.create,
             class_name="form",

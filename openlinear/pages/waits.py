@@ -112,9 +112,7 @@ def waits_for(project: rx.Var[str], task_id: rx.Var[str], needed: rx.Var[list[Ne
                         rx.el.p("No other task of this project is called that.", class_name="meta"),
                     ),
                 ),
-                rx.cond(
-                    WaitsState.error != "", rx.el.p(WaitsState.error, class_name="error-line", role="alert")
-                ),
+                ui.error_line(WaitsState.error),
             ),
         ),
         class_name="waits",
@@ -143,11 +141,10 @@ def _needed(one: rx.Var[Needed], project: rx.Var[str], task_id: rx.Var[str]) -> 
 
 
 def _choice(one: rx.Var[Needed], task_id: rx.Var[str]) -> rx.Component:
-    return rx.el.button(
+    return ui.button(
         ui.icon("plus", 14),
         rx.el.span(one.identifier, class_name="mono"),
         rx.el.span(one.title, class_name="clipped"),
-        type="button",
         class_name="need choice",
         on_click=WaitsState.add(task_id, one.id),
         key=one.id,

@@ -141,10 +141,7 @@ def _add() -> rx.Component:
             _input("URL", name="url", type="url", placeholder="https://example.com/hook", required=True),
             _input("Description", name="description", max_length=200),
             rx.el.div(*[_event(name) for name in EVENTS], class_name="pair three"),
-            rx.cond(
-                WebhooksState.error != "",
-                rx.el.p(WebhooksState.error, class_name="error-line", role="alert"),
-            ),
+            ui.error_line(WebhooksState.error),
             rx.el.button("Add webhook", class_name="btn primary", type="submit"),
             on_submit=WebhooksState.add,
             class_name="form",
@@ -204,7 +201,7 @@ def _source(one: rx.Var[Source]) -> rx.Component:
 
 
 def _button(label: Any, on_click: Any, class_name: str = "btn") -> rx.Component:
-    return rx.el.button(label, class_name=class_name, type="button", on_click=on_click)
+    return ui.button(label, class_name=class_name, on_click=on_click)
 
 
 def _input(label: str, **props: Any) -> rx.Component:
