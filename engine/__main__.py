@@ -17,6 +17,7 @@ from engine import egress, janitor, logs, traces
 from engine.batches import radar
 from engine.batches.advance import Batches
 from engine.bootstrap import build, launch
+from engine.doorbell import Doorbell
 from engine.metrics import totals
 from engine.ports import Product
 from engine.process import leave_when_frozen, process_id
@@ -46,7 +47,8 @@ async def work(wanted: str, product: Product, wire: Wire = build) -> None:
     member = Membership(here, claimed)
     await member.join()
     leave_when_frozen(settings.worker_lease_seconds, _leave)
-    await launch(here)
+    bell = Doorbell()
+    await launch(here, bell)
     services = [
         asyncio.create_task(serve())
         for serve in (
@@ -54,6 +56,7 @@ async def work(wanted: str, product: Product, wire: Wire = build) -> None:
             *(name.serve, member.serve, Abandoned(here).serve, Batches(here).serve),
             functools.partial(radar.serve, here),
             functools.partial(egress.serve, here),
+            functools.partial(bell.serve, here.signals),
         )
     ]
     services.append(asyncio.create_task(totals.serve(here.database)))

@@ -12,6 +12,7 @@ import engine.run  # noqa: F401 - importing a module registers its workflows
 from engine.agents.opencode import OpenCode
 from engine.containers import Containers
 from engine.db import Database, durable_pool
+from engine.doorbell import Doorbell, hang
 from engine.enqueue import Enqueuer
 from engine.forge.github import GitHub
 from engine.ports import Agent, Product, Sandbox
@@ -55,8 +56,10 @@ async def build(
     return here
 
 
-async def launch(here: World) -> None:
-    """Begin to take work from the queues. Called on the event loop, which DBOS then runs the workflows on."""
+async def launch(here: World, bell: Doorbell) -> None:
+    """Begin to take work from the queues, at a ring of the bell. Called on the event loop, which DBOS then
+    runs the workflows on.
+    """
     settings = here.settings
     config: DBOSConfig = {
         "name": APPLICATION,
@@ -68,6 +71,7 @@ async def launch(here: World) -> None:
         "run_migrations": False,
         "log_level": "WARNING",
     }
+    hang(bell)
     DBOS(config=config)
     DBOS.launch()
     await DBOS.register_queue_async(

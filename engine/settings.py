@@ -89,7 +89,8 @@ class EngineSettings(BaseSettings):
     """How much of what git ignores is kept with a run's work; the largest is left out first."""
     janitor_interval_seconds: float = Field(3600.0, gt=0)
     worker_concurrency: int = Field(16, ge=1)
-    queue_poll_seconds: float = Field(0.05, gt=0)
+    queue_poll_seconds: float = Field(1.0, gt=0)
+    """How often the queues are asked for work that nobody told of."""
     radar_seconds: float = Field(15.0, gt=0)
     """How often the workspaces of a user's runs are compared for conflicts."""
     worker_heartbeat_seconds: float = Field(5.0, gt=0)

@@ -20,6 +20,8 @@ BATCHES = UUID(int=1)
 """Watched by whoever sees to batches: a slot may be free, or something may have been asked of one."""
 EGRESS = UUID(int=2)
 """Watched by whoever tells sandboxes what they may reach: somebody chose anew."""
+WORK = UUID(int=3)
+"""Watched by whoever takes work from the queues: see `engine.doorbell`."""
 log = logging.getLogger(__name__)
 
 

@@ -1,4 +1,4 @@
-"""Bring a database's tables up to date: ours by alembic, the workflows' by DBOS."""
+"""Bring a database's tables up to date: ours by alembic, the workflows' by DBOS, with our trigger on them."""
 
 import sys
 import time
@@ -11,6 +11,7 @@ from dbos import DBOS
 from sqlalchemy import Connection, create_engine, text
 from sqlalchemy.exc import OperationalError
 
+from engine import doorbell
 from openlinear.resources import resource
 from openlinear.schema import mark
 from openlinear.settings import get_settings
@@ -45,6 +46,7 @@ def migrate(url: str) -> None:
         upgrade(connection, "heads")
         connection.commit()
         DBOS.migrate(url)
+        connection.execute(text(doorbell.TRIGGER))
         connection.execute(text(f"COMMENT ON SCHEMA dbos IS '{mark()}'"))
         connection.commit()
 

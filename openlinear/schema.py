@@ -9,12 +9,13 @@ from importlib.metadata import version
 
 import psycopg
 
+from engine import doorbell
 from openlinear.resources import resource
 
 
 def mark() -> str:
     """Names the migrations of this version, ours and the workflow library's."""
-    digest = hashlib.sha256(version("dbos").encode())
+    digest = hashlib.sha256(version("dbos").encode() + doorbell.TRIGGER.encode())
     for path in sorted((resource("alembic") / "versions").glob("*.py")):
         digest.update(f"\n{path.name}\n".encode() + path.read_bytes())
     return f"openlinear {digest.hexdigest()[:32]}"

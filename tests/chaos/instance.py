@@ -83,7 +83,6 @@ def _environment(folder: Path, database: str, dockerd: Dockerd, port: int, **mor
         "CONTAINER_MEMORY_MB": "1024",
         "RUN_IDLE_SECONDS": "90",
         "RUN_TOTAL_SECONDS": "300",
-        "QUEUE_POLL_SECONDS": "0.2",
         "WORKER_HEARTBEAT_SECONDS": str(HEARTBEAT_SECONDS),
         "WORKER_LEASE_SECONDS": str(LEASE_SECONDS),
         **more,

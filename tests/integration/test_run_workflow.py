@@ -11,19 +11,21 @@ from uuid import UUID, uuid4
 import psycopg
 import pytest
 from dbos import DBOS
+from sqlalchemy import text
 
 from engine import retries
 from engine.bootstrap import launch
 from engine.client import Engine, RunView
 from engine.containers import Containers
 from engine.db import Database
+from engine.doorbell import Doorbell
 from engine.enqueue import Enqueuer
 from engine.errors import RunError
 from engine.models import Run
 from engine.ports import Box, Egress, Finished, Forge, ProviderKey, Report, Sandbox
 from engine.process import process_id
 from engine.settings import EngineSettings
-from engine.signals import Signals
+from engine.signals import CHANNEL, WORK, Signals
 from engine.worker import Abandoned, Membership
 from engine.world import World, set_world
 from tests.support.agent import ScriptedAgent
@@ -89,10 +91,13 @@ class Worker:
         self.engine = engine
         self.product = product
         self.here = here
+        self.services = [asyncio.create_task(here.signals.serve())]
 
     async def launch(self) -> None:
         await Membership(self.here, "tests").join()
-        await launch(self.here)
+        bell = Doorbell()
+        self.services.append(asyncio.create_task(bell.serve(self.here.signals)))
+        await launch(self.here, bell)
 
     def allow(self, attempts: int) -> None:
         settings = self.here.settings.model_copy(update={"run_attempts": attempts})
@@ -120,6 +125,13 @@ class Worker:
                 await asyncio.sleep(0.05)
         return await self.view(run_id)
 
+    async def listens(self) -> bool:
+        async with self.database.transaction() as session:
+            count = (
+                "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND query = :query"
+            )
+            return bool(await session.scalar(text(count), {"q": f"LISTEN {CHANNEL}"}))
+
     async def _cleared(self, run_id: UUID) -> bool:
         async with self.database.transaction() as session:
             return (await session.get_one(Run, run_id)).cleared_at is not None
@@ -143,14 +155,26 @@ async def parts(engine_database: Database, engine_client: Engine, tmp_path: Path
         worker=process_id(),
     )
     set_world(here)
-    listening = asyncio.create_task(here.signals.serve())
-    yield Worker(engine_database, engine_client, product, here)
+    worker = Worker(engine_database, engine_client, product, here)
+    yield worker
     product.gate.set()
-    listening.cancel()
+    for service in worker.services:
+        service.cancel()
     await asyncio.to_thread(DBOS.destroy, workflow_completion_timeout_sec=0)
     # DBOS lent the loop its threads and has just ended them; the next test wants some of its own.
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor())
     set_world(None)
+
+
+async def test_what_is_enqueued_is_told_to_the_workers(parts: Worker) -> None:
+    with parts.here.signals.watch(WORK) as stirred:
+        async with asyncio.timeout(10):
+            while not await parts.listens():
+                await asyncio.sleep(0.02)
+        stirred.clear()
+        await parts.press()
+        async with asyncio.timeout(10):
+            await stirred.wait()
 
 
 async def test_a_refusal_is_the_reason_and_the_product_is_told(parts: Worker) -> None:

@@ -23,6 +23,7 @@ class Evidence:
         self._tables = {f"{schema}.{name}": Identifier(schema, name) for schema, name in tables}
         self._columns: dict[str, tuple[list[str], list[str]]] = {}
         self._prints: dict[str, str] = {}
+        self._numbered = ""
 
     async def begin(self) -> None:
         """What is there now is what every call begins with."""
@@ -34,16 +35,26 @@ class Evidence:
         for name, table in self._tables.items():
             copy = SQL("CREATE TABLE {} AS TABLE {}").format(Identifier("before", name), table)
             await self._connection.execute(copy)
-        self._prints = await self._read()
+        self._prints, self._numbered = await self._read(), await self._transactions()
 
     async def written(self) -> frozenset[str]:
         """The tables that were written since the last time, now restored; `COUNTED` are not told."""
+        if await self._transactions() == self._numbered:
+            return frozenset()
         found = await self._read()
         changed = {name for name, seen in found.items() if seen != self._prints[name]}
         if changed:
             await self._restore(changed)
             self._prints = await self._read()
+        self._numbered = await self._transactions()
         return frozenset(changed.difference(COUNTED))
+
+    async def _transactions(self) -> str:
+        """The numbers that transactions were given so far: one that writes or locks nothing gets none."""
+        (seen,) = await (await self._connection.execute("SELECT pg_current_snapshot()::text")).fetchone() or (
+            "",
+        )
+        return str(seen)
 
     async def _read(self) -> dict[str, str]:
         """A row that is written anew has a new `xmin`, whatever it says; a lock leaves it."""
