@@ -3,11 +3,11 @@
 from collections.abc import Collection
 from uuid import UUID
 
-from sqlalchemy import func, select, text
+from sqlalchemy import delete, func, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
-from engine.models import Run
+from engine.models import NextRun, Run
 
 
 class AlreadyRunning(Exception):
@@ -23,6 +23,12 @@ async def hold_admission(session: AsyncSession, user_id: UUID) -> None:
     await session.execute(
         text("SELECT pg_advisory_xact_lock(hashtextextended(:key, 0))"), {"key": f"admit:{user_id}"}
     )
+
+
+async def take_opened(session: AsyncSession, user_id: UUID) -> UUID | None:
+    """The id that the user's next run is to have, where its folder was opened ahead. Nobody gets it twice."""
+    ready = delete(NextRun).where(col(NextRun.user_id) == user_id, col(NextRun.ready))
+    return await session.scalar(ready.returning(col(NextRun.run_id)))
 
 
 async def slots_taken(session: AsyncSession, user_id: UUID) -> int:

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Collection
 from dataclasses import asdict, fields
 from datetime import timedelta
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from sqlalchemy import Select, delete, exists, func, select
 from sqlalchemy.dialects.postgresql import distinct_on
@@ -14,7 +14,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
-from engine.admission import AlreadyRunning, hold_admission, running, slots_taken
+from engine.admission import AlreadyRunning, hold_admission, running, slots_taken, take_opened
 from engine.agents.demo_cards import CARDS, MODEL, PROVIDER
 from engine.enqueue import Enqueuer
 from engine.errors import RunError
@@ -92,7 +92,8 @@ class Engine:
         taken = await slots_taken(session, new.user_id)
         if taken >= limit:
             raise ParallelLimitReached(limit)
-        run = Run(**asdict(new), branch=f"openlinear/{new.task_id}")
+        opened = await take_opened(session, new.user_id)
+        run = Run(id=opened or uuid4(), **asdict(new), branch=f"openlinear/{new.task_id}")
         try:
             async with session.begin_nested():
                 session.add(run)

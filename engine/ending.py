@@ -9,7 +9,7 @@ import logging
 
 from sqlalchemy import func
 
-from engine import kept
+from engine import ahead, kept
 from engine.changes import collect_changes, discard_incoming, known
 from engine.errors import RunError
 from engine.models import ENDED, Run, now
@@ -106,6 +106,8 @@ async def clear(here: World, recorder: Recorder) -> None:
         await _retire(here, run)
     async with recorder.transaction() as (_, run):
         run.cleared_at = func.clock_timestamp()  # type: ignore[assignment]
+    if run.status == "done" and not run.model.startswith("demo/"):
+        ahead.soon(here, run)
 
 
 async def _tidy(here: World, run: Run, recorder: Recorder) -> None:

@@ -10,7 +10,7 @@ from uuid import UUID
 from sqlalchemy import delete, select, update
 from sqlmodel import col
 
-from engine import kept
+from engine import ahead, kept
 from engine.ending import lease
 from engine.errors import RunError
 from engine.findings import Found, goes_on, unsettled
@@ -123,7 +123,8 @@ async def _look_into(here: World, box: Box) -> list[Found]:
         runs = {run.id: run for run in rows if run.user_id == box.user_id}
         again = [run.id for run in runs.values() if run.tidied_at is not None]
         await session.execute(update(Run).where(col(Run.id).in_(again)).values(tidied_at=None))
-    found = [found for one in chosen if one not in runs for found in await _unknown(here, box, one)]
+    known = runs.keys() | await ahead.ids(here.database, box.user_id)
+    found = [found for one in chosen if one not in known for found in await _unknown(here, box, one)]
     return found + await _spares(here, box, spares.splitlines())
 
 

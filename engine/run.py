@@ -302,34 +302,34 @@ async def _lay_out(here: World, run: Run, box: Box) -> None:
     await put_back(here, run, box)
 
 
-async def _begin(here: World, run: Run, recorder: Recorder) -> Box:
-    """The run's sandbox, awake: its workspace may be without files yet, its agent has the keys."""
+async def _begin(here: World, run: Run, recorder: Recorder) -> tuple[Box, bool]:
+    """The run's sandbox, awake: its workspace may be without files yet, its agent has the keys. And whether
+    the workspace was there before: the agent may have opened it with other keys.
+    """
     keys = list(await here.product.provider_keys(run.user_id))
     await egress.allow(here, run.user_id)
     box = await lease(here, run, recorder)
     if run.base_sha is not None:  # a repeat: a worker that died may have left git at work in there
         await here.sandbox.stop_run(box, run.id)
-    await _together(
-        workspace.begin(here.sandbox, box, run.id, branch=run.branch),
-        prepare_agent(run, box, here.agents[run.agent], keys),
-    )
-    return box
+    there = asyncio.ensure_future(workspace.begin(here.sandbox, box, run.id, branch=run.branch))
+    await _together(there, prepare_agent(run, box, here.agents[run.agent], keys))
+    return box, there.result()
 
 
-async def _fill(here: World, run: Run, recorder: Recorder, begun: Awaitable[Box]) -> None:
+async def _fill(here: World, run: Run, recorder: Recorder, begun: Awaitable[tuple[Box, bool]]) -> None:
     """Fetch what the workspace begins with, and lay it out there."""
     mirror, base = await _mirror(here, run)
-    box = await begun
+    box, _ = await begun
     await mirror.share(here.sandbox.shared_objects(run.user_id) / str(run.project_id))
     await recorder.note("Laying out the workspace", part="workspace", progress=15, base_sha=base)
     await recorder.write([], start_sha=await tasks.ground(here, await recorder.run()))
     await _lay_out(here, await recorder.run(), box)
 
 
-async def _warm(here: World, run: Run, begun: Awaitable[Box]) -> None:
+async def _warm(here: World, run: Run, begun: Awaitable[tuple[Box, bool]]) -> None:
     """Beside the fetch and the checkout, which it does not depend on."""
-    box = await begun
-    await here.agents[run.agent].warm(box, workspace.folder(box, run.id))
+    box, there = await begun
+    await here.agents[run.agent].warm(box, workspace.folder(box, run.id), again=there)
 
 
 async def _together(*work: Awaitable[object]) -> None:

@@ -6,6 +6,7 @@ event stream, which has no replay, is joined first and then completed from what 
 
 import asyncio
 import hashlib
+import json
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import suppress
@@ -17,7 +18,7 @@ import httpx
 
 from engine.agents.opencode_api import GONE, Server
 from engine.agents.opencode_events import Reader
-from engine.agents.opencode_providers import store
+from engine.agents.opencode_providers import store, wanted
 from engine.agents.opencode_warm import rehearse
 from engine.errors import RunError
 from engine.ports import AgentEvent, Box, ModelRef, ProviderKey, Sandbox, Session
@@ -55,23 +56,32 @@ class OpenCode:
         self._sandbox = sandbox
         self._pace = settings.demo_model_pace
         self._prepared: dict[PurePosixPath, str] = {}
-        """Folders that wait for a session, and the URL of the server that was given keys for it."""
+        """Folders that wait for a session, and what their server was told for it (see `_known_by`)."""
+        self._opened: dict[PurePosixPath, str] = {}
+        """The same of what it knew when they were opened."""
 
     async def prepare(
         self, box: Box, directory: PurePosixPath, keys: Sequence[ProviderKey], *, demo: bool
     ) -> None:
-        if self._prepared.get(directory) == box.url:
-            return  # a moment ago, and the server has not been started anew since
-        await store(self._sandbox, box, keys, demo=demo, pace=self._pace)
-        self._prepared[directory] = box.url
+        wish = wanted(keys, demo=demo)
+        known = _known_by(box, wish)
+        if self._prepared.get(directory) == known:
+            return  # the same was said before, and the server has not been started anew since
+        await store(self._sandbox, box, wish, pace=self._pace)
+        self._prepared[directory] = known
 
-    async def warm(self, box: Box, directory: PurePosixPath) -> None:
+    async def warm(self, box: Box, directory: PurePosixPath, *, again: bool = False) -> None:
+        known = self._prepared.get(directory)
+        if again and self._opened.get(directory) != known:
+            await self._dispose(box, directory)
         with suppress(RunError, TimeoutError):
             async with Server(box, directory) as server, asyncio.timeout(WARM_SECONDS):
                 await rehearse(server)
+        if known is not None:
+            self._opened[directory] = known
 
     async def open(self, box: Box, directory: PurePosixPath, title: str) -> Session:
-        self._prepared.pop(directory, None)
+        self._forget(directory)
         async with Server(box, directory) as server:
             for found in await server.get("/session", search=title) or ():
                 if found["title"] == title and found["directory"] == str(directory):
@@ -177,10 +187,22 @@ class OpenCode:
             await server.post(f"/session/{session.id}/abort")
 
     async def close(self, box: Box, directory: PurePosixPath) -> None:
-        self._prepared.pop(directory, None)
+        self._forget(directory)
+        await self._dispose(box, directory)
+
+    async def _dispose(self, box: Box, directory: PurePosixPath) -> None:
         with suppress(RunError):  # a server that is gone holds nothing
             async with Server(box, directory) as server:
                 await server.post("/instance/dispose")
+
+    def _forget(self, directory: PurePosixPath) -> None:
+        self._prepared.pop(directory, None)
+        self._opened.pop(directory, None)
+
+
+def _known_by(box: Box, wish: Mapping[str, Any]) -> str:
+    """What a server is told, and which server it is, with the keys in it as a digest alone."""
+    return f"{box.url} {hashlib.sha256(json.dumps(wish, sort_keys=True).encode()).hexdigest()}"
 
 
 def _digest(session: Session, message_id: str) -> str:

@@ -8,7 +8,7 @@ config over HTTP would take effect too, but disposes of every session at work.
 
 import inspect
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from engine.agents import demo_cards, demo_model, opencode_warm
@@ -118,21 +118,27 @@ def demo_config() -> dict[str, Any]:
     return {"name": demo_cards.LABEL, "npm": COMPATIBLE, "options": {}, "models": {demo_cards.MODEL: model}}
 
 
-async def store(sandbox: Sandbox, box: Box, keys: Sequence[ProviderKey], *, demo: bool, pace: float) -> None:
-    """Make exactly these providers known, and the demo model beside them when `demo` says so."""
+def wanted(keys: Sequence[ProviderKey], *, demo: bool) -> dict[str, Any]:
+    """What `store` writes: exactly these providers, and the demo model beside them when `demo` says so."""
     keys = [key for key in keys if key.provider != demo_cards.PROVIDER]
     entries = {key.provider: provider_config(key) for key in keys}
-    wanted: dict[str, Any] = {
+    config = {name: entry for name, entry in entries.items() if entry}
+    config[opencode_warm.PROVIDER] = opencode_warm.CONFIG
+    if demo:
+        config[demo_cards.PROVIDER] = demo_config()
+    return {
         "keys": {key.provider: key.api_key for key in keys if key.account is None},
         "accounts": {key.provider: dict(key.account) for key in keys if key.account is not None},
         # OpenCode rewrites a file that does not name its schema.
-        "config": {"$schema": SCHEMA, "provider": {name: entry for name, entry in entries.items() if entry}},
+        "config": {"$schema": SCHEMA, "provider": config},
         "demo": demo,
         "demo_state": DEMO_STATE,
     }
-    wanted["config"]["provider"][opencode_warm.PROVIDER] = opencode_warm.CONFIG
-    if demo:
-        wanted["config"]["provider"][demo_cards.PROVIDER] = demo_config()
+
+
+async def store(sandbox: Sandbox, box: Box, wanted: Mapping[str, Any], *, pace: float) -> None:
+    """Make these providers known to OpenCode, and start the demo model where it is wanted."""
+    if wanted["demo"]:
         source = inspect.getsource(demo_model).encode()
         await sandbox.spawn(box, "demo-model", ["python3", "-", DEMO_STATE, str(pace)], stdin=source)
     done = await sandbox.exec(box, ["python3", "-c", STORE], stdin=json.dumps(wanted).encode(), timeout=30)

@@ -37,15 +37,15 @@ def folder(box: Box, run_id: UUID) -> PurePosixPath:
 
 async def begin(
     sandbox: Sandbox, box: Box, run_id: UUID, *, branch: str, author: tuple[str, str] = AGENT
-) -> PurePosixPath:
+) -> bool:
     """The workspace as a repository without files, for the agent to open; `make` fills it.
 
-    One that is there, filled or not, is left as it is.
+    One that is there, filled or not, is left as it is: True then.
     """
     finished = await run(sandbox, box, "begin", run_id, [branch, *author], timeout=60)
     if finished.exit_code != 0:
         raise failed("made", finished)
-    return folder(box, run_id)
+    return "there" in facts_of(finished)
 
 
 async def make(

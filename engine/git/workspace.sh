@@ -32,7 +32,7 @@ wipe() {
 # A repository without a commit: the agent's server can open it while the base is still being fetched.
 begin() {
     branch=$1 name=$2 email=$3
-    if [ -e "$ws/.git" ]; then exit 0; fi
+    if [ -e "$ws/.git" ]; then tell "there yes"; exit 0; fi
     mkdir -p "$state"
     new_repository
     : >"$state/begun"

@@ -21,6 +21,16 @@ class Container(SQLModel, table=True):
     """A run was stopped in there: what escaped being killed goes with it, once no run needs it."""
 
 
+class NextRun(SQLModel, table=True):
+    """The id that a user's next run will have, once its folder is there (`engine.ahead`)."""
+
+    __tablename__ = "next_runs"
+
+    user_id: UUID = Field(primary_key=True)
+    run_id: UUID
+    ready: bool = False
+
+
 class Lease(SQLModel, table=True):
     """A run that needs its user's sandbox awake."""
 

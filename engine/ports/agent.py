@@ -77,13 +77,15 @@ class Agent(Protocol):
     ) -> None:
         """Make the user's provider credentials known to the agent, before it opens the folder.
 
-        `demo` starts the demo model too. Asked again before the folder has a session, it costs nothing.
+        `demo` starts the demo model too. Asked again with the same before the folder has a session, it costs
+        nothing.
         """
 
-    async def warm(self, box: Box, directory: PurePosixPath) -> None:
+    async def warm(self, box: Box, directory: PurePosixPath, *, again: bool = False) -> None:
         """Open the folder ahead of its first prompt, which then need not wait a second for that.
 
         The folder is a repository, which may have no files yet. A help alone: what fails is not told.
+        `again` where it may have been opened before: if that was with other credentials, it is opened anew.
         """
 
     async def open(self, box: Box, directory: PurePosixPath, title: str) -> Session:

@@ -16,7 +16,15 @@ from openlinear.sealed import SEALED
 
 Connection = psycopg.AsyncConnection[Any]
 
-_OF_THE_MACHINE = ("workers", "web_processes", "containers", "leases", "findings", "storage_reports")
+_OF_THE_MACHINE = (
+    "workers",
+    "web_processes",
+    "containers",
+    "leases",
+    "next_runs",
+    "findings",
+    "storage_reports",
+)
 _OF_THE_MOMENT = (
     *("auth_sessions", "access_tokens", "one_time_links"),
     *("attempts", "team_invitations", "metric_totals", "idempotency_keys"),

@@ -4,7 +4,7 @@ import asyncio
 import fcntl
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -118,7 +118,7 @@ def requests(instance: Instance, task: Task) -> int:
 async def left_behind(instance: Instance) -> list[str]:
     """All that is still there of runs that are over: waits a while for what goes by its own timeout."""
     found = await _in_database(instance)
-    found += await asyncio.to_thread(_in_containers, instance)
+    found += await _in_containers_for_long(instance)
     found += await asyncio.to_thread(_on_machine, instance)
     for _ in range(int(GONE_SECONDS * 5)):
         containers = await asyncio.to_thread(_containers, instance)
@@ -127,7 +127,17 @@ async def left_behind(instance: Instance) -> list[str]:
         await asyncio.sleep(0.2)
     else:
         found.append(f"containers: {containers}")
-    return found + await asyncio.to_thread(_in_volumes, instance)
+    opened = {str(run) for (run,) in await instance.books.rows("SELECT run_id FROM next_runs")}
+    return found + await asyncio.to_thread(_in_volumes, instance, opened)
+
+
+async def _in_containers_for_long(instance: Instance) -> list[str]:
+    """What works in there longer than it takes to lay out a folder for the next run."""
+    for _ in range(10):
+        if not (found := await asyncio.to_thread(_in_containers, instance)):
+            break
+        await asyncio.sleep(0.2)
+    return found
 
 
 async def _in_database(instance: Instance) -> list[str]:
@@ -218,12 +228,12 @@ def _containers(instance: Instance) -> list[str]:
         client.close()
 
 
-def _in_volumes(instance: Instance) -> list[str]:
-    """Workspaces of runs. The files that a project's next run begins with are kept on purpose."""
+def _in_volumes(instance: Instance, opened: Collection[str]) -> list[str]:
+    """Workspaces of runs. What a next run begins with is there on purpose: files, a folder opened for it."""
     volumes = (instance.dockerd.root / "data" / "volumes").glob("*opencode-repos-*/_data")
     return [
         f"in the workspaces: {path.name}"
         for volume in volumes
         for path in volume.iterdir()
-        if path.name != ".spares"
+        if path.name != ".spares" and path.name.removeprefix(".") not in opened
     ]

@@ -124,6 +124,22 @@ async def test_it_edits_a_file_and_tells_what_it_does(start: Any, model_server: 
     assert not run.of("error")
 
 
+async def test_a_folder_that_was_opened_with_other_keys_is_opened_anew(
+    opencode_server: OpenCodeServer, model_server: ModelServer, workspace: Workspaces
+) -> None:
+    run = Run(opencode_server, workspace({"app.py": "answer = 1\n"}), "moved")
+    box, key = opencode_server.box, model_server.key
+    nowhere = ProviderKey("moved", key, "http://127.0.0.1:9/v1", ("scripted-1",))
+    await run.agent.prepare(box, run.directory, [nowhere], demo=False)
+    await run.agent.warm(box, run.directory)
+    there = ProviderKey("moved", key, model_server.base_url, ("scripted-1",))
+    await run.agent.prepare(box, run.directory, [there], demo=False)
+    await run.agent.warm(box, run.directory, again=True)
+    await run.begin(model_server.script("moved", Turn("Done.")))
+    await run.finish()
+    assert "Done." in run.texts().values()
+
+
 async def test_a_folder_that_was_opened_without_files_is_worked_in_like_any_other(
     opencode_server: OpenCodeServer, model_server: ModelServer, workspace: Workspaces, tmp_path: Path
 ) -> None:

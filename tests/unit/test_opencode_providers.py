@@ -6,7 +6,7 @@ from uuid import uuid4
 
 import pytest
 
-from engine.agents.opencode_providers import provider_config, store
+from engine.agents.opencode_providers import provider_config, store, wanted
 from engine.agents.opencode_tools import edited_paths, title_of
 from engine.errors import RunError
 from engine.ports import Box, Finished, ProviderKey
@@ -54,7 +54,7 @@ def test_an_unknown_provider_without_an_address_is_left_out() -> None:
 async def test_keys_travel_over_stdin_alone_and_stay_out_of_errors() -> None:
     sandbox: Any = Recorder(1)
     with pytest.raises(RunError) as failed:
-        await store(sandbox, BOX, [ProviderKey("openai", "the-secret-key")], demo=False, pace=0)
+        await store(sandbox, BOX, wanted([ProviderKey("openai", "the-secret-key")], demo=False), pace=0)
     assert b"the-secret-key" in sandbox.stdin
     assert "the-secret-key" not in str(sandbox.argv)
     assert "the-secret-key" not in str(failed.value)
