@@ -34,6 +34,8 @@ class InboxState(Personal, rx.State):
     items: list[Item] = []
     more: bool = False
     ready: bool = False
+    unread: bool = False
+    """Whether anything is, on this page or after it."""
     _count: int = paging.LIMIT
     """How many are shown."""
 
@@ -62,6 +64,7 @@ class InboxState(Personal, rx.State):
     async def _read(self) -> None:
         async with self._acting() as (session, actor):
             page = await inbox.items(session, actor, limit=self._count)
+            self.unread = await inbox.unread(session, actor) > 0
         self.items = [_item(one) for one in page.items]
         self.more = page.next_cursor is not None and self._count < paging.MOST
         self.ready = True
@@ -88,10 +91,9 @@ def inbox_page() -> rx.Component:
         rx.el.header(
             shell.unfold_button(),
             rx.el.h1("Inbox"),
-            ui.button(
-                "Mark all read",
-                on_click=InboxState.read_all,
-                margin_left="auto",
+            rx.cond(
+                InboxState.unread,
+                ui.button("Mark all read", on_click=InboxState.read_all, margin_left="auto"),
             ),
             class_name="topbar",
         ),

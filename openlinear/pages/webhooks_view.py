@@ -38,7 +38,7 @@ def webhooks_page() -> rx.Component:
             class_name="content",
         ),
         notice(NoticeState.close),
-        current="settings",
+        current=rx.cond(WebhooksState.at_team == "", "settings", "teams"),
     )
 
 
@@ -165,7 +165,7 @@ def _in() -> rx.Component:
         rx.cond(
             WebhooksState.sources,
             rx.el.div(rx.foreach(WebhooksState.sources, _source), class_name="rows"),
-            rx.el.p("There is no project yet.", class_name="meta"),
+            rx.el.p("None of the projects here is on GitHub.", class_name="meta"),
         ),
     )
 
