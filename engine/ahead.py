@@ -54,12 +54,13 @@ async def _open(here: World, after: Run) -> None:
         if box is None or (run_id := await _chosen(here, user_id)) is None:
             return
         await workspace.begin(here.sandbox, box, run_id, branch=_BRANCH)
-    async with here.database.transaction() as session:
-        chosen = update(NextRun).where(col(NextRun.user_id) == user_id, col(NextRun.run_id) == run_id)
-        await session.execute(chosen.values(ready=True))
-    folder = workspace.folder(box, run_id)
-    await agent.prepare(box, folder, list(await here.product.provider_keys(user_id)), demo=False)
-    await agent.warm(box, folder)
+        async with here.database.transaction() as session:
+            chosen = update(NextRun).where(col(NextRun.user_id) == user_id, col(NextRun.run_id) == run_id)
+            await session.execute(chosen.values(ready=True))
+        # A run that takes it now waits here for its sandbox, no longer than it would for opening it.
+        folder = workspace.folder(box, run_id)
+        await agent.prepare(box, folder, list(await here.product.provider_keys(user_id)), demo=False)
+        await agent.warm(box, folder)
 
 
 async def _chosen(here: World, user_id: UUID) -> UUID | None:

@@ -69,8 +69,7 @@ class Containers:
     async def borrow(self, user_id: UUID) -> AsyncIterator[Box | None]:
         """The user's sandbox, awake for as long as a short look into it takes; None where it is in use."""
         await self.unless_parked()
-        async with self._database.transaction() as session:
-            row = await self._lock(session, user_id, skip_locked=True)
+        async with self._locked(user_id, skip_locked=True) as (_, row):
             yield await self._sandbox.ensure(user_id, _unheard) if row is not None else None
 
     @asynccontextmanager
