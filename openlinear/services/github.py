@@ -1,5 +1,6 @@
 """GitHub in a person's name: their token, and the repositories it opens."""
 
+import asyncio
 from datetime import timedelta
 from uuid import UUID
 
@@ -14,6 +15,7 @@ from openlinear.outside.github import GitHub, Repository, Revoked
 from openlinear.outside.http import Away
 from openlinear.outside.provider import Trouble
 from openlinear.services import credentials, identities, paging
+from openlinear.services.access import FRESH
 from openlinear.services.errors import Conflict, Unavailable
 from openlinear.services.views import Actor, Page
 from openlinear.settings import get_settings
@@ -21,6 +23,8 @@ from openlinear.settings import get_settings
 PAGES_READ = 5
 """How many pages of GitHub's one page of a search may cost."""
 SOON = timedelta(minutes=5)
+LOOKS, PAUSE = 40, 0.25
+"""How often, and after how many seconds, it is looked whether a token that somebody else renews is there."""
 PORTS = {"https": 443, "http": 80}
 AGAIN = "GitHub does not accept your sign-in any more: it ended or was revoked. Sign in with GitHub again."
 CONNECT = "Connect GitHub on your account page first."
@@ -49,32 +53,51 @@ async def token_of(user_id: UUID) -> str | None:
     None where they connected none. NoToken, with the cure, where it ended and cannot be renewed. Unscoped:
     for whoever acts in this user's name.
     """
-    settings = get_settings()
-    issuer = GitHub(settings).issuer
     mine = (col(Identity.user_id) == user_id) & (col(Identity.provider) == "github")
-    query = select(Identity).where(mine, col(Identity.issuer) == issuer)
-    async with db.transaction() as session:
-        # Held while it is renewed: a refresh token counts once.
-        known = await session.scalar(query.with_for_update())
-        if known is None or known.token_secret is None:
-            return None
-        try:
-            access, refresh = identities.token_in(known)
-        except vault.Unreadable:
-            raise NoToken(
-                "Your GitHub sign-in can no longer be read, since OPENLINEAR_SECRET_KEY is another one now. "
-                "Sign in with GitHub again."
-            ) from None
-        if known.token_expires_at is None or known.token_expires_at > now() + SOON:
-            return access
-        if refresh is None:
-            raise NoToken(AGAIN)
-        try:
-            grant = await GitHub(settings).refresh(refresh)
-        except Trouble as trouble:
-            raise NoToken(AWAY if trouble.code == "away" else AGAIN) from None
-        identities.keep_token(known, grant)
-        return grant.access_token
+    query = select(Identity).where(mine, col(Identity.issuer) == GitHub(get_settings()).issuer)
+    for _ in range(LOOKS):
+        async with db.transaction() as session:
+            known = await session.scalar(query)
+            if known is None or known.token_secret is None:
+                return None
+            if not _ends(known):
+                return _tokens(known)[0]
+            # Held while it is renewed, since a refresh token counts once; who finds it held holds nothing.
+            free = query.with_for_update(skip_locked=True).execution_options(**FRESH)
+            if (held := await session.scalar(free)) is not None:
+                return await _renewed(held)
+        await asyncio.sleep(PAUSE)
+    raise NoToken(AWAY)
+
+
+async def _renewed(known: Identity) -> str:
+    """The token of a row that is held, renewed unless somebody has just done so."""
+    access, refresh = _tokens(known)
+    if not _ends(known):
+        return access
+    if refresh is None:
+        raise NoToken(AGAIN)
+    try:
+        grant = await GitHub(get_settings()).refresh(refresh)
+    except Trouble as trouble:
+        raise NoToken(AWAY if trouble.code == "away" else AGAIN) from None
+    identities.keep_token(known, grant)
+    return grant.access_token
+
+
+def _ends(known: Identity) -> bool:
+    return known.token_expires_at is not None and known.token_expires_at <= now() + SOON
+
+
+def _tokens(known: Identity) -> tuple[str, str | None]:
+    """The access token and the refresh token. NoToken under another key."""
+    try:
+        return identities.token_in(known)
+    except vault.Unreadable:
+        raise NoToken(
+            "Your GitHub sign-in can no longer be read, since OPENLINEAR_SECRET_KEY is another one now. "
+            "Sign in with GitHub again."
+        ) from None
 
 
 async def connected(actor: Actor) -> bool:

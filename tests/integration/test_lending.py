@@ -1,5 +1,6 @@
 """Which credential a project without one of its own is reached with, and one's repositories at GitHub."""
 
+import asyncio
 from pathlib import Path
 from uuid import UUID
 
@@ -17,7 +18,8 @@ from openlinear.adapters import OpenLinear
 from openlinear.lending import credential_for
 from openlinear.models import Identity, User
 from openlinear.models.columns import now
-from openlinear.services import projects
+from openlinear.outside.provider import Grant
+from openlinear.services import github, projects
 from openlinear.services.github import ours
 from openlinear.services.views import Actor
 from openlinear.settings import get_settings
@@ -149,6 +151,37 @@ async def test_a_token_that_ends_is_renewed_once(
     with pytest.raises(RunError, match="Sign in with GitHub again") as caught:
         await credential_for(shop, user)
     assert caught.value.kind == "authentication"
+
+
+async def test_who_waits_for_a_renewed_token_holds_no_connection(
+    new_tab: NewTab, identity_server: IdentityServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    identity_server.expires_in = 3600
+    tab = await new_tab()
+    await tab.sign_in()
+    user = UUID(str((await tab.me())["id"]))
+    begun, go_on = asyncio.Event(), asyncio.Event()
+    refresh = github.GitHub.refresh
+
+    async def slowly(self: github.GitHub, token: str) -> Grant:
+        begun.set()
+        await go_on.wait()
+        return await refresh(self, token)
+
+    monkeypatch.setattr(github.GitHub, "refresh", slowly)
+    monkeypatch.setattr(github, "PAUSE", 0.01)
+    await expire(user)
+    first = asyncio.create_task(github.token_of(user))
+    await begun.wait()
+    with monkeypatch.context() as hurry:
+        hurry.setattr(github, "LOOKS", 2)
+        async with asyncio.timeout(10):
+            others = await asyncio.gather(*(github.token_of(user) for _ in range(40)), return_exceptions=True)
+    assert {str(one) for one in others} == {github.AWAY}
+    assert db.engine().pool.checkedout() == 1  # type: ignore[attr-defined]
+    waiting = [asyncio.create_task(github.token_of(user)) for _ in range(5)]
+    go_on.set()
+    assert {await first, *await asyncio.gather(*waiting)} == {await first}
 
 
 async def test_a_token_that_was_revoked_says_what_to_do(
