@@ -12,6 +12,12 @@ export function arrive(path) {
 const WAY = /^\/(?![/\\])/;
 const AWAY = "The server cannot be reached. Check the connection and try again.";
 
+/** What is wrong, as the API says it: in a sentence, or by the fields that it could not read. */
+function words({ detail = "", errors = [] }) {
+  if (!detail.startsWith("Check these fields")) return detail;
+  return [detail, ...errors.map((one) => `${one.detail}.`)].join(" ");
+}
+
 /** Asks the API: its answer, or what is wrong in words. Never throws. */
 export async function ask(path, body) {
   try {
@@ -23,8 +29,7 @@ export async function ask(path, body) {
     });
     const said = (await answer.json().catch(() => null)) ?? {};
     if (answer.ok) return { said };
-    const fields = (said.errors ?? []).map((one) => one.detail ?? one.message ?? one.msg).filter(Boolean);
-    return { trouble: fields.join(" ") || said.detail || `The server answered ${answer.status}. Try again in a moment.` };
+    return { trouble: words(said) || `The server answered ${answer.status}. Try again in a moment.` };
   } catch {
     return { trouble: AWAY };
   }

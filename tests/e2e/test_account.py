@@ -129,6 +129,15 @@ async def test_an_account_from_its_invitation_to_its_end(guarded: tuple[Site, Ma
         await expect(row).to_have_count(0)
         assert (await program.get("/api/tasks")).status_code == 401
 
+    # Why there is no more of something is said in a sentence.
+    for n in range(50):
+        made = await ada.request.post(f"{site.url}/api/account/tokens", data={"name": f"Token {n}"})
+        assert made.status == 201
+    await ada.get_by_label("Name", exact=True).fill("One too many")
+    await ada.get_by_role("button", name="Make a token").click()
+    await expect(ada.get_by_role("alert")).to_contain_text("Revoke some first")
+    await ada.reload()
+
     # A new password: wrongly, then rightly; this page goes on, the other one ends.
     await log_in(elsewhere, "ada@example.com", PASSWORD)
     await elsewhere.goto(f"{site.url}/teams")
@@ -153,6 +162,7 @@ async def test_an_account_from_its_invitation_to_its_end(guarded: tuple[Site, Ma
     assert link is not None
     await elsewhere.goto(link[0])
     await expect(elsewhere).to_have_url(re.compile(r"/reset/?$"))
+    await expect(elsewhere.get_by_text("disconnects GitHub")).to_be_visible()
     await elsewhere.get_by_label("New password").fill(NEWER)
     await elsewhere.get_by_role("button", name="Set the password").click()
     await elsewhere.wait_for_url(LOGIN)
