@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any, TypeVar
 from uuid import UUID
 
+from openlinear.services import text
 from openlinear.services.errors import Invalid
 from openlinear.services.views import Page
 
@@ -27,7 +28,9 @@ def decode(cursor: str, parts: int) -> list[str]:
         key: Any = json.loads(raw)
     except ValueError:
         raise bad_cursor() from None
-    if not isinstance(key, list) or len(key) != parts or not all(isinstance(part, str) for part in key):
+    if not isinstance(key, list) or len(key) != parts:
+        raise bad_cursor()
+    if not all(isinstance(part, str) and text.storable(part) for part in key):
         raise bad_cursor()
     return key
 

@@ -11,7 +11,7 @@ KEY_LENGTH = 6
 
 def line(value: str, field: str, *, limit: int, required: bool = True) -> str:
     """One line: white space collapsed, control characters gone. HTML stays what it is, text."""
-    _storable(value, field)
+    _checked(value, field)
     kept = " ".join("".join(" " if _control(c) else c for c in value).split())
     if required and not kept:
         raise Invalid(f"A {field} is needed.", **{field: "may not be empty"})
@@ -20,7 +20,7 @@ def line(value: str, field: str, *, limit: int, required: bool = True) -> str:
 
 def block(value: str, field: str, *, limit: int) -> str:
     """Any number of lines; only tabs and line ends remain of the control characters."""
-    _storable(value, field)
+    _checked(value, field)
     kept = "".join(c for c in value.replace("\r\n", "\n") if c in "\n\t" or not _control(c))
     return _within(kept.rstrip(), field, limit)
 
@@ -43,9 +43,13 @@ def _control(character: str) -> bool:
     return unicodedata.category(character) == "Cc"
 
 
-def _storable(value: str, field: str) -> None:
-    """PostgreSQL keeps neither the null character nor half of a surrogate pair."""
-    if "\0" in value or any("\ud800" <= c <= "\udfff" for c in value):
+def storable(value: str) -> bool:
+    """PostgreSQL takes neither the null character nor half of a surrogate pair."""
+    return "\0" not in value and not any("\ud800" <= c <= "\udfff" for c in value)
+
+
+def _checked(value: str, field: str) -> None:
+    if not storable(value):
         raise Invalid(
             f"The {field} holds a character that cannot be kept.",
             **{field: "holds a null character or a broken surrogate pair"},

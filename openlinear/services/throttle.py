@@ -44,7 +44,8 @@ async def forget(session: AsyncSession, what: str, who: str) -> None:
 
 
 def _key(what: str, who: str) -> str:
-    return hashlib.sha256(f"{what}\0{who}".encode()).hexdigest()
+    # Whoever tries may have sent half of a surrogate pair.
+    return hashlib.sha256(f"{what}\0{who}".encode(errors="surrogatepass")).hexdigest()
 
 
 def _said(seconds: int) -> str:

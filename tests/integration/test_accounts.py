@@ -101,6 +101,7 @@ async def test_a_wrong_password_and_an_unknown_email_are_answered_alike() -> Non
         ("ada@example.com", "wrong password"),
         ("nobody@example.com", PASSWORD),
         ("\0", "\ud800" * 9),
+        ("\ud800", PASSWORD),
     ):
         with pytest.raises(NotSignedIn) as refused:
             await login(email, password)
