@@ -11,6 +11,7 @@ from openlinear.settings import get_settings
 
 POOL = 10
 OVERFLOW = 20
+REPEATABLE = "REPEATABLE READ"
 
 
 @lru_cache
@@ -40,7 +41,11 @@ async def transaction() -> AsyncIterator[AsyncSession]:
 @asynccontextmanager
 async def snapshot() -> AsyncIterator[AsyncSession]:
     """A session all of whose reads see the database as it was at the first of them."""
-    async with snapshots() as session, session.begin():
+    # It takes a connection when it is first used, as `transaction`: who holds none can wait for one.
+    async with (
+        AsyncSession(engine().execution_options(isolation_level=REPEATABLE)) as session,
+        session.begin(),
+    ):
         yield session
 
 
@@ -48,7 +53,7 @@ async def snapshot() -> AsyncIterator[AsyncSession]:
 async def snapshots() -> AsyncIterator[AsyncSession]:
     """A session with a connection of its own: what is read within one `begin()` of it is of one moment."""
     async with engine().connect() as connection:
-        await connection.execution_options(isolation_level="REPEATABLE READ")
+        await connection.execution_options(isolation_level=REPEATABLE)
         async with AsyncSession(connection) as session:
             yield session
 

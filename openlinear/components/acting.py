@@ -51,9 +51,13 @@ class Personal(rx.State, mixin=True):  # type: ignore[call-arg]
 
     @asynccontextmanager
     async def _acting(self) -> AsyncIterator[tuple[AsyncSession, Actor]]:
-        """A transaction in this person's name."""
+        """A transaction in this person's name. It holds no connection before it is used: what is called may
+        need one of its own first.
+        """
         async with db.transaction() as session:
-            yield session, await self._actor(session)
+            actor = await self._actor(session)
+        async with db.transaction() as session:
+            yield session, actor
 
     def _place(self) -> tuple[str, str]:
         """The project and the task (or empty) that the page's address names, which comes with every

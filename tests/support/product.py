@@ -14,7 +14,7 @@ from engine.enqueue import EngineAway
 from openlinear import db, passwords, vault
 from openlinear.api.app import create_api
 from openlinear.newsreader import news_reader
-from openlinear.services import accounts, projects
+from openlinear.services import accounts, logins, projects
 from openlinear.services.views import Actor, ProjectView
 from openlinear.settings import Settings, get_settings
 
@@ -65,11 +65,18 @@ async def product(database: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterat
     try:
         yield client
     finally:
+        await uses_kept()
         await news_reader().stop()
         news_reader.cache_clear()
         await client.close()
         await db.close()
         get_settings.cache_clear()
+
+
+async def uses_kept() -> None:
+    """Wait until it is kept when logins and tokens were used."""
+    while logins._under_way:
+        await asyncio.wait(logins._under_way)
 
 
 MakeActor = Callable[..., Awaitable[Actor]]
@@ -87,6 +94,14 @@ async def make_actor(product: Workerless) -> MakeActor:
             return await accounts.authenticate(session, token)
 
     return make
+
+
+@pytest.fixture
+async def one_connection(product: Workerless, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The web process has a single one: whoever holds it and wants another waits for ever."""
+    monkeypatch.setattr(db, "POOL", 1)
+    monkeypatch.setattr(db, "OVERFLOW", 0)
+    await db.close()
 
 
 @pytest.fixture
