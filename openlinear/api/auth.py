@@ -95,7 +95,9 @@ async def forgot(body: Forgotten, request: Request, _: Entry) -> None:
 
 @router.post("/reset", status_code=204)
 async def reset(body: Reset, request: Request, session: Session, _: Entry) -> None:
-    """A new password by such a link. Ends all of the account's logins and access tokens."""
+    """A new password by such a link. Ends all of the account's logins and access tokens, and disconnects
+    accounts elsewhere that sign in to it.
+    """
     new = body.new_password.get_secret_value()
     await resets.reset(session, body.token, new, address=address_of(request))
 

@@ -41,7 +41,7 @@ class AccountState(Personal, rx.State):
     admin: bool = False
     logins: list[Login] = []
     more: int = 0
-    """How many logins are not shown: a program may begin any number."""
+    """How many logins are not shown: a program may begin many."""
     tokens: list[Token] = []
 
     @rx.event

@@ -66,8 +66,10 @@ class AdministrationState(Personal, rx.State):
 
     @rx.event
     async def show_more(self) -> None:
+        if not self.more:  # a second click that was on its way
+            return
         async with self._acting() as (session, actor):
-            page = await administration.list_accounts(session, actor, limit=PAGE, cursor=self.more or None)
+            page = await administration.list_accounts(session, actor, limit=PAGE, cursor=self.more)
         self.accounts = [*self.accounts, *(_account(one, self._owner) for one in page.items)]
         self.more = page.next_cursor or ""
 

@@ -49,7 +49,11 @@ def forgot_page() -> rx.Component:
 def reset_page() -> rx.Component:
     return _page(
         "Choose a new password",
-        rx.el.p("It ends all your logins and access tokens.", class_name="meta"),
+        rx.el.p(
+            "It ends all your logins and access tokens, and disconnects GitHub and other accounts that you "
+            "sign in with. Connect them again on your account page.",
+            class_name="meta",
+        ),
         ui.Ask.create(
             ui.field(
                 "New password",

@@ -24,6 +24,7 @@ Role = Literal["member", "admin", "owner"]
 ROLES: tuple[Role, ...] = ("member", "admin", "owner")
 """The lesser first."""
 NO_TEAM = "There is no such team."
+ADMINS_ONLY = "Only administrators of this server may do that. Ask one of them."
 
 
 def usable_by(user_id: UUID) -> ColumnElement[bool]:
@@ -107,7 +108,7 @@ def require_admin(actor: Actor) -> None:
     """Forbidden unless an administrator of this installation asks, signed in."""
     require_login(actor)
     if not actor.admin:
-        raise Forbidden("Only administrators of this server may do that. Ask one of them.")
+        raise Forbidden(ADMINS_ONLY)
 
 
 async def role_in(session: AsyncSession, user_id: UUID, team_id: UUID) -> Role | None:

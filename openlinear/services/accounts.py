@@ -13,7 +13,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlmodel import col
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from openlinear import passwords
+from openlinear import db, passwords
 from openlinear.models import AccessToken, AuthSession, User
 from openlinear.models.columns import now
 from openlinear.services import account_log, links, logins, registration, text, throttle, tokens
@@ -46,8 +46,8 @@ async def register(
     name = text.line(name, "name", limit=100)
     email = _email(email)
     acceptable(password)
-    await registration.admit(session, invitation)
     digest = await passwords.hash_password(password)
+    await registration.admit(session, invitation)
     user = await insert(session, name, email, digest)
     account_log.note("account made", user.id, address=address)
     return await begin(session, user, device=device, address=address), _view(user)
@@ -61,11 +61,13 @@ async def login(
     account = email.strip().lower()
     await throttle.admit("login from", address, settings.login_tries_per_address)
     await throttle.admit("login as", account, settings.login_tries_per_account)
-    user = await find(session, account)
-    digest = user.password_hash if user else None
-    if not await passwords.matches(password, digest) or user is None:
+    async with db.transaction() as reading:  # no connection is held while the password is compared
+        found = await find(reading, account)
+    digest = found.password_hash if found else None
+    if not await passwords.matches(password, digest) or found is None:
         raise NotSignedIn(WRONG)
     await throttle.forget(session, "login as", account)
+    user = await session.get_one(User, found.id)
     token = await begin(session, user, device=device, address=address)
     if user.password_hash != digest:  # changed while it was compared
         raise NotSignedIn(WRONG)
@@ -74,10 +76,11 @@ async def login(
 
 async def find(session: AsyncSession, email: str) -> User | None:
     """Whose email it is, however it is spelt. Unscoped."""
-    account = email.strip().lower()
-    if not _storable(account):
+    account = email.strip()
+    if not text.storable(account):
         return None
-    found: User | None = await session.scalar(select(User).where(func.lower(col(User.email)) == account))
+    same = func.lower(col(User.email)) == func.lower(account)
+    found: User | None = await session.scalar(select(User).where(same))
     return found
 
 
@@ -93,10 +96,10 @@ async def authenticate(session: AsyncSession, token: str) -> Actor:
         )
     ).one_or_none()
     if row is None:
-        raise NotSignedIn(OVER if kind is AccessToken else "This login has ended. Sign in again.")
+        raise NotSignedIn(OVER if kind is AccessToken else logins.ENDED)
     user, found = row
     if found.used_at is None or found.used_at < now() - logins.COARSE:
-        await logins.touch(kind, found.id, user.id)
+        logins.touch(kind, found.id, user.id)
     scope = found.scope if isinstance(found, AccessToken) else None
     return Actor(user.id, user.name, user.username, user.email, found.id, scope, user.admin)
 
@@ -151,6 +154,7 @@ async def begin(session: AsyncSession, user: User, *, device: str = "", address:
     await session.refresh(user, with_for_update={"key_share": True})
     if user.disabled_at is not None:
         raise Forbidden("This account is disabled. Ask an administrator of this server.")
+    await logins.make_room(session, user.id)
     issued = datetime.now(UTC).replace(microsecond=0)
     expires = issued + timedelta(days=TOKEN_DAYS)
     begun = AuthSession(
@@ -221,14 +225,10 @@ def acceptable(password: str, field: str = "password") -> None:
     """Invalid for a password that nobody should have; `field` is what it came in."""
     if len(password) < passwords.MIN_LENGTH:
         reason = f"needs {passwords.MIN_LENGTH} characters or more"
-    elif not _storable(password):
+    elif not text.storable(password):
         reason = "holds a character that cannot be typed"
     elif len(password.encode()) > passwords.MAX_BYTES:
         reason = f"may have at most {passwords.MAX_BYTES} bytes"
     else:
         return
     raise Invalid(f"The password {reason}.", **{field: reason})
-
-
-def _storable(value: str) -> bool:
-    return "\0" not in value and not any("\ud800" <= c <= "\udfff" for c in value)

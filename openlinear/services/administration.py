@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import delete, func, select, tuple_
+from sqlalchemy import ColumnElement, delete, func, select, tuple_
 from sqlmodel import col
 from sqlmodel.ext.asyncio.session import AsyncSession
 
@@ -18,6 +18,7 @@ from openlinear.services.access import require_admin, usable_by
 from openlinear.services.errors import Conflict, NotFound
 from openlinear.services.views import Actor, Page
 
+MOST_INVITATIONS = 100
 LAST = "This is the last administrator. Make somebody else one first."
 
 
@@ -58,14 +59,16 @@ async def list_accounts(
     """All accounts, by name."""
     require_admin(actor)
     key = (func.lower(col(User.name)), col(User.username))
-    query = select(User).order_by(*key).limit(paging.limited(limit) + 1)
+    query = select(User, key[0]).order_by(*key).limit(paging.limited(limit) + 1)
     if cursor is not None:
         query = query.where(tuple_(*key) > tuple_(*paging.decode(cursor, 2)))
-    found = list(await session.scalars(query))
+    found = list(await session.execute(query))
     page = found[:limit]
-    more = len(found) > limit
-    after = paging.encode([page[-1].name.lower(), page[-1].username]) if more else None
-    return Page(tuple(_view(user) for user in page), after)
+    after = None
+    if len(found) > limit:
+        user, lowered = page[-1]  # as PostgreSQL lowers it, which compares it again
+        after = paging.encode([lowered, user.username])
+    return Page(tuple(_view(user) for user, _ in page), after)
 
 
 async def change_account(
@@ -94,6 +97,7 @@ async def _changed(
 ) -> User:
     require_admin(actor)
     await first.alone(session)
+    await logins.still(session, actor, admin=True)
     user = await session.get(User, user_id, with_for_update=True, populate_existing=True)
     if user is None:
         raise NotFound("There is no such account.")
@@ -118,8 +122,12 @@ async def _forget_links(session: AsyncSession, user_id: UUID) -> None:
 
 
 async def invite(session: AsyncSession, actor: Actor) -> NewAccountInvitation:
-    """A link by which one person may make an account."""
+    """A link by which one person may make an account. Conflict where too many are open."""
     require_admin(actor)
+    await first.alone(session)
+    await logins.still(session, actor, admin=True)
+    if (await session.scalar(select(func.count()).where(_open_invitation())) or 0) >= MOST_INVITATIONS:
+        raise Conflict(f"{MOST_INVITATIONS} invitations are open. Revoke some first.")
     account_log.note("invitation made", actor.id)
     return NewAccountInvitation(await registration.invite(session, actor.id))
 
@@ -130,7 +138,7 @@ async def list_invitations(session: AsyncSession, actor: Actor) -> list[AccountI
     rows = await session.execute(
         select(OneTimeLink, col(User.name))
         .outerjoin(User, col(User.id) == col(OneTimeLink.created_by))
-        .where(col(OneTimeLink.purpose) == "invitation", col(OneTimeLink.expires_at) > now())
+        .where(_open_invitation())
         .order_by(col(OneTimeLink.created_at).desc(), col(OneTimeLink.id))
     )
     return [AccountInvitation(row.id, name or "", row.created_at, row.expires_at) for row, name in rows]
@@ -142,6 +150,10 @@ async def revoke_invitation(session: AsyncSession, actor: Actor, invitation_id: 
     gone = await session.scalar(delete(OneTimeLink).where(wanted).returning(col(OneTimeLink.id)))
     if gone is None:
         raise NotFound("There is no such invitation, or it was taken already.")
+
+
+def _open_invitation() -> ColumnElement[bool]:
+    return (col(OneTimeLink.purpose) == "invitation") & (col(OneTimeLink.expires_at) > now())
 
 
 def _view(user: User) -> AccountView:

@@ -8,7 +8,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from openlinear import firstlink
 from openlinear.models import User
-from openlinear.services import account_log, throttle
+from openlinear.services import account_log, logins, throttle
 from openlinear.services.access import require_login
 from openlinear.services.errors import Forbidden
 from openlinear.services.views import Actor
@@ -40,6 +40,7 @@ async def become(session: AsyncSession, actor: Actor, given: str) -> None:
     require_login(actor)
     await throttle.admit("administer as", str(actor.id), TRIES)
     await alone(session)
+    await logins.still(session, actor)
     there_is_one = await session.scalar(select(col(User.id)).where(col(User.admin)).limit(1)) is not None
     if there_is_one or not fits(given.strip()):
         raise Forbidden(WRONG)

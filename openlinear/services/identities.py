@@ -15,12 +15,21 @@ from sqlalchemy.exc import IntegrityError
 from sqlmodel import col
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from openlinear import vault
+from openlinear import db, vault
 from openlinear.models import Identity, User
 from openlinear.models.columns import now
 from openlinear.outside import providers
 from openlinear.outside.provider import Grant, Profile, Provider, Trouble
-from openlinear.services import account_log, accounts, audit, credentials, registration, text, throttle
+from openlinear.services import (
+    account_log,
+    accounts,
+    audit,
+    credentials,
+    logins,
+    registration,
+    text,
+    throttle,
+)
 from openlinear.services.access import FRESH, require_login
 from openlinear.services.errors import Conflict, Forbidden, NotFound
 from openlinear.services.views import Actor
@@ -46,6 +55,18 @@ class WayView:
     used_at: datetime | None = None
 
 
+async def admit(provider: Provider, profile: Profile, *, address: str) -> None:
+    """Count an account that this sign-in is about to make, if it is. Trouble as of `enter`; TooMany.
+
+    Takes no session: whoever counts holds no other connection.
+    """
+    async with db.transaction() as session:
+        if await _found(session, provider.issuer, profile.subject) is not None:
+            return
+        await _free_email(session, profile)
+    await throttle.admit("register from", address, get_settings().registrations_per_address)
+
+
 async def enter(
     session: AsyncSession,
     provider: Provider,
@@ -58,12 +79,17 @@ async def enter(
 ) -> str:
     """Log in whoever signed in there, with a new account when they have none: the session token.
 
-    Trouble where they have no verified email, where that email is an account's already, where an account
-    needs another invitation, or where theirs is disabled.
+    Whoever calls has called `admit` before. Trouble where they have no verified email, where that email is
+    an account's already, where an account needs another invitation, or where theirs is disabled.
     """
     known = await _found(session, provider.issuer, profile.subject)
     if known is not None:
+        # The user first, as everywhere: a reset or their own page may forget this way at this moment.
+        await _hold(session, known.user_id)
         user = await session.get_one(User, known.user_id)
+        known = await _found(session, provider.issuer, profile.subject)
+        if known is None or known.user_id != user.id:
+            raise Trouble("expired")
     else:
         user = await _register(session, provider, profile, invitation, address)
         known = await _add(session, user.id, provider, profile)
@@ -81,6 +107,7 @@ async def connect(
     """Make it a way into the actor's account; again, to renew its token."""
     require_login(actor)
     await _hold(session, actor.id)
+    await logins.still(session, actor)
     known = await _found(session, provider.issuer, profile.subject)
     if known is not None and known.user_id != actor.id:
         raise Trouble("taken")
@@ -99,6 +126,7 @@ async def disconnect(session: AsyncSession, actor: Actor, provider_id: str) -> N
     """Forget it and its token. Conflict where it is the last way into the account."""
     require_login(actor)
     await _hold(session, actor.id)
+    await logins.still(session, actor)
     mine = await _of(session, actor.id, provider_id)
     if mine is None:
         raise NotFound("No such account is connected.")
@@ -130,12 +158,7 @@ def _view(name: str, provider: str, mine: Identity | None) -> WayView:
 async def _register(
     session: AsyncSession, provider: Provider, profile: Profile, invitation: str | None, address: str
 ) -> User:
-    if profile.email is None:
-        raise Trouble("email")
-    email = text.line(profile.email, "email", limit=EMAIL_LIMIT)
-    if await session.scalar(select(User).where(func.lower(col(User.email)) == email.lower())):
-        raise Trouble("exists")
-    await throttle.admit("register from", address, get_settings().registrations_per_address)
+    email = await _free_email(session, profile)
     try:
         await registration.admit(session, invitation)
     except Forbidden:
@@ -148,6 +171,16 @@ async def _register(
     user.avatar_url = profile.avatar_url
     account_log.note("account made", user.id, address=address)
     return user
+
+
+async def _free_email(session: AsyncSession, profile: Profile) -> str:
+    """What a new account's email would be. Trouble where it is not verified, or is another account's."""
+    if profile.email is None:
+        raise Trouble("email")
+    email = text.line(profile.email, "email", limit=EMAIL_LIMIT)
+    if await session.scalar(select(User).where(func.lower(col(User.email)) == func.lower(email))):
+        raise Trouble("exists")
+    return email
 
 
 async def _add(session: AsyncSession, user_id: UUID, provider: Provider, profile: Profile) -> Identity:
@@ -202,7 +235,7 @@ async def _hold(session: AsyncSession, user_id: UUID) -> None:
 
 async def _found(session: AsyncSession, issuer: str, subject: str) -> Identity | None:
     query = select(Identity).where(col(Identity.issuer) == issuer, col(Identity.subject) == subject)
-    found: Identity | None = await session.scalar(query)
+    found: Identity | None = await session.scalar(query.execution_options(**FRESH))
     return found
 
 

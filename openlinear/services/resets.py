@@ -10,7 +10,7 @@ from sqlmodel import col
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from openlinear import db, mail, passwords
-from openlinear.models import OneTimeLink, User
+from openlinear.models import Identity, OneTimeLink, User
 from openlinear.services import account_log, accounts, links, logins, throttle
 from openlinear.services.access import require_login
 from openlinear.services.errors import Conflict, Forbidden, Invalid, NotFound
@@ -34,7 +34,10 @@ Open this link within 60 minutes and choose one:
 
 {url}
 
-It works once. If you did not ask for it, ignore this mail: nothing has changed.
+It works once. All your logins and access tokens end with it, and GitHub and other accounts that you sign in
+with are disconnected: connect them again on your account page.
+
+If you did not ask for it, ignore this mail: nothing has changed.
 """
 _under_way: set[asyncio.Task[None]] = set()
 
@@ -43,15 +46,16 @@ async def change(session: AsyncSession, actor: Actor, current: str, new: str) ->
     """A new password for the actor. Ends their other logins and their access tokens: how many there were."""
     require_login(actor)
     await throttle.admit("change password as", str(actor.id), TRIES)
-    user = await session.get_one(User, actor.id)
-    digest = user.password_hash
+    async with db.transaction() as reading:  # no connection is held while passwords are compared and hashed
+        digest = (await reading.get_one(User, actor.id)).password_hash
     if digest is None:
         raise Conflict("This account has no password yet. Choose one by the link for a forgotten password.")
     if not await passwords.matches(current, digest):
         raise Invalid(WRONG, currentPassword=WRONG)
     accounts.acceptable(new, "newPassword")
     made = await passwords.hash_password(new)
-    await session.refresh(user, with_for_update=True)
+    user = await session.get_one(User, actor.id, with_for_update=True, populate_existing=True)
+    await logins.still(session, actor)
     if user.password_hash != digest:
         raise Conflict("The password was changed at this moment from elsewhere. Sign in with the new one.")
     return await _keep(session, user, made, but=actor.session_id)
@@ -77,15 +81,20 @@ async def link(session: AsyncSession, email: str) -> str:
 
 
 async def reset(session: AsyncSession, token: str, password: str, *, address: str) -> None:
-    """Spend the link for a new password. Ends all of the account's logins and access tokens."""
+    """Spend the link for a new password. Ends all of the account's logins and access tokens.
+
+    Accounts elsewhere are disconnected: whoever had the account before may have connected their own.
+    """
     await throttle.admit("reset from", address, get_settings().login_tries_per_address)
     accounts.acceptable(password, "newPassword")
+    made = await passwords.hash_password(password)
     spent = await links.take(session, "reset", token)
     if spent is None or spent.user_id is None:
         raise Forbidden(ENDED)
-    made = await passwords.hash_password(password)
     user = await session.get_one(User, spent.user_id, with_for_update=True)
     await throttle.forget(session, "login as", user.email.lower())
+    await session.execute(delete(Identity).where(col(Identity.user_id) == user.id))
+    user.github_id = None
     await _keep(session, user, made)
 
 

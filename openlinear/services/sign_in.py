@@ -13,7 +13,7 @@ from uuid import UUID
 
 from openlinear import db, vault
 from openlinear.outside import providers
-from openlinear.outside.provider import Challenge, Provider, Trouble, words
+from openlinear.outside.provider import Challenge, Grant, Profile, Provider, Trouble, words
 from openlinear.services import accounts, identities, throttle
 from openlinear.services.access import require_login
 from openlinear.services.errors import NotFound, NotSignedIn, TooMany
@@ -150,10 +150,11 @@ async def _end(
     actor = await _still(flow, session_token) if flow.login_id else None
     grant = await provider.redeem(returned.code, flow.challenge)
     profile = await provider.profile(grant, flow.challenge)
+    if actor is not None:
+        await _connect(actor, provider, profile, grant)
+        return Ended(flow.next, connecting=True)
+    await identities.admit(provider, profile, address=address)
     async with db.transaction() as session:
-        if actor is not None:
-            await identities.connect(session, actor, provider, profile, grant)
-            return Ended(flow.next, connecting=True)
         token = await identities.enter(
             session,
             provider,
@@ -164,6 +165,15 @@ async def _end(
             device=device,
         )
     return Ended(flow.next, token)
+
+
+async def _connect(actor: Actor, provider: Provider, profile: Profile, grant: Grant) -> None:
+    """The provider took its time: the login that began it may have ended meanwhile."""
+    try:
+        async with db.transaction() as session:
+            await identities.connect(session, actor, provider, profile, grant)
+    except NotSignedIn:
+        raise Trouble("signed_out") from None
 
 
 async def _once(flow: Flow) -> None:

@@ -59,6 +59,7 @@ async def make(
         raise Invalid(f"A token ends after 1 to {MOST_DAYS} days.", days=f"must be 1 to {MOST_DAYS}")
     # The user's row is locked so that two at once are counted.
     await session.execute(select(col(User.id)).where(col(User.id) == actor.id).with_for_update())
+    await logins.still(session, actor)
     open_ones = select(func.count()).select_from(AccessToken).where(logins.is_open(AccessToken, actor.id))
     if (await session.scalar(open_ones) or 0) >= MOST:
         raise Invalid(f"You have {MOST} access tokens. Revoke some first.", name="is one too many")

@@ -1,15 +1,17 @@
 """Whose account a sign-in elsewhere is: new ones, connected ones, and none that is another's."""
 
 import asyncio
+from uuid import UUID
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import delete, update
 
 from openlinear import db
-from openlinear.models import User
+from openlinear.models import Identity, User
 from openlinear.models.columns import now
-from openlinear.services import registration
+from openlinear.services import logins, registration, resets
 from tests.support.identity import Account, IdentityServer
+from tests.support.people import waiting
 from tests.support.product import PASSWORD
 from tests.support.sign_in import BOTH, GITHUB, NEXT, OURS, NewTab, Tab, nobody, register, rows
 
@@ -72,6 +74,56 @@ async def test_connecting_ends_with_the_login_that_began_it(new_tab: NewTab) -> 
     ended = await tab.back(came_back)
     assert ended == "/settings?trouble=signed_out&by=github"
     assert "Log in first" in await tab.why(ended) and await rows() == []
+
+
+async def test_a_login_that_ends_while_it_connects_connects_nothing(tab: Tab) -> None:
+    """The provider takes its time: what was right before is asked again."""
+    user_id = UUID((await register(tab, "work@example.com"))["user"]["id"])
+    begun = await tab.http.post("/api/auth/identities/github", json=NEXT, headers=OURS)
+    came_back = await tab.consent(await tab.ask(begun.json()["url"]))
+    async with db.transaction() as ending:
+        await ending.get_one(User, user_id, with_for_update=True)
+        late = asyncio.create_task(tab.back(came_back))
+        await waiting(ending)
+        await logins.end_all(ending, user_id)
+    assert await late == "/settings?trouble=signed_out&by=github"
+    assert await rows() == []
+
+
+async def test_who_comes_in_while_their_way_is_forgotten_begins_again(tab: Tab) -> None:
+    await tab.sign_in()
+    user_id = UUID(str((await tab.me())["id"]))
+    came_back = await tab.consent(await tab.go_out(GITHUB))
+    async with db.transaction() as forgetting:
+        await forgetting.get_one(User, user_id, with_for_update=True)
+        late = asyncio.create_task(tab.back(came_back))
+        await waiting(forgetting)
+        await forgetting.execute(delete(Identity))
+    assert "trouble=expired" in await late
+
+
+async def test_a_reset_disconnects_what_somebody_connected(new_tab: NewTab) -> None:
+    """Whoever had the account of this email first is no longer let in by an account of their own."""
+    first, later = await new_tab(), await new_tab()
+    account = (await register(first, "victim@example.com"))["user"]
+    await first.connect()
+    await first.connect("oidc")
+    async with db.transaction() as session:
+        token = (await resets.link(session, "victim@example.com")).rpartition("#")[2]
+    body = {"token": token, "newPassword": "a quite new password"}
+    assert (await later.http.post("/api/auth/reset", json=body, headers=OURS)).status_code == 204
+    assert await rows() == [] and await nobody(first)
+    await first.sign_in()
+    assert (await first.me())["id"] != account["id"]
+    async with db.transaction() as session:
+        assert (await session.get_one(User, UUID(account["id"]))).github_id is None
+
+
+@pytest.mark.usefixtures("one_connection")
+@BOTH
+async def test_one_connection_is_enough_to_make_an_account(tab: Tab, start: str) -> None:
+    async with asyncio.timeout(10):
+        assert await tab.sign_in(start) == "/"
 
 
 async def test_an_identity_is_one_persons(new_tab: NewTab, identity_server: IdentityServer) -> None:

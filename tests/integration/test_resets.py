@@ -4,7 +4,9 @@ import asyncio
 import logging
 import re
 import time
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from typing import Any
 
 import aiosmtplib
 import httpx
@@ -12,7 +14,7 @@ import pytest
 from sqlalchemy import select
 from sqlmodel import col
 
-from openlinear import db, mail
+from openlinear import db, mail, passwords
 from openlinear.models import OneTimeLink, User
 from openlinear.models.columns import now
 from openlinear.services import accounts, resets, tokens
@@ -78,6 +80,35 @@ async def test_a_change_wants_the_current_password_and_a_good_new_one(api: Api, 
                     await resets.change(session, ada, "wrong", NEW)
 
 
+async def test_no_connection_is_held_while_passwords_are_hashed(
+    api: Api, ada: Actor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That takes long, in a queue: the rest of the server goes on meanwhile."""
+    held = []
+
+    def counting(work: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+        async def counted(*given: Any) -> Any:
+            held.append(db.engine().pool.checkedout())  # type: ignore[attr-defined]
+            return await work(*given)
+
+        return counted
+
+    token = await link_for(ada.email)
+    for name in ("matches", "hash_password"):
+        monkeypatch.setattr(passwords, name, counting(getattr(passwords, name)))
+    for path, body in {
+        "/api/auth/register": {"name": "Bo", "email": "bo@example.com", "password": PASSWORD},
+        "/api/auth/login": {"email": ada.email, "password": PASSWORD},
+        "/api/auth/reset": {"token": token, "newPassword": PASSWORD},
+    }.items():
+        assert (await api.post(path, json=body)).is_success
+        api.cookies.clear()
+    login = bearing(await log_in(ada.email))
+    body = {"currentPassword": PASSWORD, "newPassword": NEW}
+    assert (await api.post("/api/account/password", json=body, headers=login)).is_success
+    assert held == [0] * 6
+
+
 async def test_an_account_without_a_password_gets_its_first_by_a_link(ada: Actor) -> None:
     async with db.transaction() as session:
         (await session.get_one(User, ada.id)).password_hash = None
@@ -119,6 +150,7 @@ async def test_a_link_comes_by_mail_and_works_once(api: Api, ada: Actor, mailbox
     assert answer.status_code == 202
     to, text = await mailbox.letter()
     assert to == ada.email
+    assert "disconnected" in text
     found = re.search(rf"^{re.escape(PUBLIC_URL)}/reset#([\w-]+)$", text, re.MULTILINE)
     assert found is not None
     weak = await api.post("/api/auth/reset", json={"token": found[1], "newPassword": "short"})

@@ -2,10 +2,12 @@
 
 import asyncio
 from datetime import timedelta
-from types import SimpleNamespace
+from types import MethodType, SimpleNamespace
+from typing import Any
 
 import httpx
 import pytest
+from sqlalchemy import update
 
 from openlinear import db
 from openlinear.components.acting import Personal
@@ -13,12 +15,12 @@ from openlinear.live import Hub, LiveState
 from openlinear.models import AuthSession, User
 from openlinear.models.columns import now
 from openlinear.newsreader import news_reader
-from openlinear.services import accounts, devices, logins, tokens
+from openlinear.services import accounts, devices, logins, throttle, tokens
 from openlinear.services.errors import NotFound, NotSignedIn
 from openlinear.services.views import Actor
 from tests.support.live import Namespace
 from tests.support.people import FIREFOX, bearing, following, log_in
-from tests.support.product import PASSWORD, MakeActor
+from tests.support.product import PASSWORD, MakeActor, uses_kept
 
 pytestmark = pytest.mark.usefixtures("product")
 
@@ -83,6 +85,7 @@ async def test_it_is_kept_coarsely_when_a_login_was_used(ada: Actor) -> None:
         assert row.used_at == fresh
         row.used_at = old
     await whose(token)
+    await uses_kept()
     async with db.transaction() as session:
         assert (await session.get_one(AuthSession, actor.session_id)).used_at > old + timedelta(minutes=50)
         seen = (await session.get_one(User, ada.id)).seen_at
@@ -99,6 +102,37 @@ async def test_marking_a_use_waits_for_nobody(ada: Actor) -> None:
         await held.get_one(AuthSession, actor.session_id, with_for_update=True)
         async with asyncio.timeout(5):
             assert (await whose(token)).id == ada.id
+            await uses_kept()
+
+
+@pytest.mark.usefixtures("one_connection")
+async def test_one_connection_is_enough_for_a_request(api: httpx.AsyncClient, ada: Actor) -> None:
+    """Who held one and waited for another would hold up everybody, when all do."""
+    token = await log_in(ada.email)
+    async with db.transaction() as session:
+        await session.execute(update(AuthSession).values(used_at=now() - timedelta(hours=1)))
+    cookie = f"openlinear_session={token}"
+    page: Any = SimpleNamespace(router=SimpleNamespace(headers=SimpleNamespace(cookie=cookie)), _owner="")
+    page._actor = MethodType(Personal._actor, page)
+    async with asyncio.timeout(10):
+        assert (await api.get("/api/auth/me", headers=bearing(token))).status_code == 200
+        await uses_kept()
+        async with Personal._acting(page) as (_, actor):
+            await throttle.admit("join as", str(actor.id), 1)
+
+
+async def test_the_login_that_was_not_used_for_longest_gives_way(
+    ada: Actor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = [await log_in(ada.email) for _ in range(2)]
+    async with db.transaction() as session:
+        (await session.get_one(AuthSession, ada.session_id)).used_at = now() - timedelta(hours=1)
+    monkeypatch.setattr(logins, "MOST", 3)
+    kept.append(await log_in(ada.email))
+    async with db.transaction() as session:
+        found = {one.id for one in await logins.list_logins(session, await whose(kept[0]))}
+    assert found == {(await whose(one)).session_id for one in kept}
+    assert ada.session_id not in found
 
 
 async def test_a_login_is_ended_by_its_owner_alone_and_its_stream_with_it(

@@ -8,13 +8,13 @@ import pytest
 from sqlalchemy import select
 
 from openlinear import db
-from openlinear.models import AccessToken
+from openlinear.models import AccessToken, User
 from openlinear.models.columns import now
-from openlinear.services import accounts, tokens
-from openlinear.services.errors import Forbidden, Invalid, NotFound
+from openlinear.services import accounts, logins, tokens
+from openlinear.services.errors import Forbidden, Invalid, NotFound, NotSignedIn
 from openlinear.services.views import Actor, ProjectView
-from tests.support.people import bearing, following, log_in
-from tests.support.product import PASSWORD, MakeActor
+from tests.support.people import bearing, following, log_in, waiting
+from tests.support.product import PASSWORD, MakeActor, uses_kept
 
 pytestmark = pytest.mark.usefixtures("product")
 Api = httpx.AsyncClient
@@ -104,6 +104,7 @@ async def test_a_token_is_over_at_its_end_and_a_wrong_one_is_none(api: Api, ada:
     for wrong in ("olp_", "olp_wrong", one.token[:-1], one.token + "x", one.token.upper()):
         assert (await api.get("/api/auth/me", headers=bearing(wrong))).status_code == 401
     assert (await api.get("/api/auth/me", headers=bearing(one.token))).status_code == 200
+    await uses_kept()
     async with db.transaction() as session:
         row = await session.get_one(AccessToken, one.view.id)
         assert row.used_at is not None
@@ -126,6 +127,19 @@ async def test_one_has_so_many_tokens_only(ada: Actor, monkeypatch: pytest.Monke
             session, ada, next(one for one in ends if isinstance(one, tokens.NewToken)).view.id
         )
     await made(ada)
+
+
+async def test_a_login_that_ends_while_its_token_waits_gets_none(ada: Actor) -> None:
+    """The password is changed, or the account disabled, by who holds the user's row."""
+    async with db.transaction() as ending:
+        await ending.get_one(User, ada.id, with_for_update=True)
+        late = asyncio.create_task(made(ada))
+        await waiting(ending)
+        await logins.end_all(ending, ada.id)
+    with pytest.raises(NotSignedIn):
+        await late
+    async with db.transaction() as session:
+        assert await session.scalar(select(AccessToken)) is None
 
 
 async def test_the_actor_says_what_a_token_may(ada: Actor) -> None:

@@ -6,6 +6,8 @@ from contextlib import asynccontextmanager
 
 import httpx
 import pytest
+from sqlalchemy import text
+from sqlmodel.ext.asyncio.session import AsyncSession
 
 from openlinear import db
 from openlinear.services import accounts, first
@@ -46,6 +48,13 @@ async def following(url: str, token: str) -> AsyncIterator[asyncio.Task[None]]:
             yield reading
         finally:
             reading.cancel()
+
+
+async def waiting(session: AsyncSession, many: int = 1) -> None:
+    """Until so many others wait for a lock."""
+    async with asyncio.timeout(10):
+        while await session.scalar(text("SELECT count(*) FROM pg_locks WHERE NOT granted")) != many:
+            await asyncio.sleep(0.01)
 
 
 @pytest.fixture
