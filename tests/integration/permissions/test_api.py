@@ -69,6 +69,7 @@ async def ask(api: httpx.AsyncClient, world: World, call: Call, url: str, body: 
     return Seen(str(answer.status_code), f"{lasting} {answer.text}")
 
 
+@pytest.mark.usefixtures("one_connection")
 async def test_nobody_does_or_learns_what_is_not_theirs(
     world: World, api: httpx.AsyncClient, database: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

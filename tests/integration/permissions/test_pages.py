@@ -25,6 +25,7 @@ def test_reflex_serves_nothing_else() -> None:
     assert {route.path for route in app._api.routes} == {"/ping", "/_health", "/_event"}
 
 
+@pytest.mark.usefixtures("one_connection")
 async def test_nobody_does_or_learns_what_is_not_theirs(
     world: World, database: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
