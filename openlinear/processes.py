@@ -38,6 +38,7 @@ def web(settings: Settings, environ: Mapping[str, str]) -> Command:
         *("--log-config", str(PACKAGE / "uvicorn.json"), "--no-server-header"),
         *(() if settings.access_log else ("--no-access-log",)),
         *("--timeout-graceful-shutdown", "1"),
+        *("--forwarded-allow-ips", settings.trusted_proxies),
     )
     return Command(argv, {**environ, **frontend.serve_environment(settings.openlinear_home)})
 

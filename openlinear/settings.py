@@ -1,7 +1,7 @@
 """The product's settings, from the environment."""
 
 from functools import lru_cache
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Literal, Self
 from urllib.parse import urlsplit
@@ -35,7 +35,9 @@ class Settings(EngineSettings):
     cors_origin: str = "http://localhost:3000"
     """An origin whose pages may call the API with a Bearer token; never with the cookie."""
     public_url: str = ""
-    """The origin people open in their browser; it alone may open the board's websocket."""
+    """The origin people open in their browser; its pages alone are ours, see `origins`."""
+    trusted_proxies: str = "127.0.0.1,::1"
+    """Addresses and networks, comma-separated, of the proxies whose `X-Forwarded-For` and `-Proto` count."""
 
     metrics_token: SecretStr = SecretStr("")
     """What `/metrics` asks for as a Bearer token; without one it answers this machine alone."""
@@ -74,6 +76,19 @@ class Settings(EngineSettings):
     github_webhook_secret: SecretStr = SecretStr("")
     """Signs what GitHub tells of every repository: that of a GitHub App's webhook. A project may have its
     own instead."""
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _networks(cls, given: str) -> str:
+        proxies = [part.strip() for part in given.split(",") if part.strip()]
+        for proxy in proxies:
+            try:
+                ip_network(proxy)
+            except ValueError:
+                raise ValueError(
+                    f"{proxy!r} is no address and no network. Give them as 10.0.0.5 or 10.0.0.0/24, by commas"
+                ) from None
+        return ",".join(proxies)
 
     @field_validator("jwt_secret", "metrics_token", "github_webhook_secret")
     @classmethod
@@ -114,6 +129,25 @@ class Settings(EngineSettings):
         if self.oidc_issuer and not self.oidc_issuer.startswith("https://") and not self.allow_local_remotes:
             raise ValueError("OIDC_ISSUER must begin with https://, or ALLOW_LOCAL_REMOTES=true allow http")
         return self
+
+    @property
+    def origins(self) -> list[str]:
+        """Whose pages are ours, as browsers write it: the public address, under each of this machine's names
+        where it is one of them. Never what a request says that it came to: any name can be made to lead here.
+        """
+        address = urlsplit(self.public_url)
+        names = {address.hostname or ""}
+        if names & {"localhost", "127.0.0.1"}:
+            names |= {"localhost", "127.0.0.1"}
+        shown = {f"[{name}]" if ":" in name else name for name in names}
+        usual = {"http": 80, "https": 443}.get(address.scheme)
+        port = f":{address.port}" if address.port not in (None, usual) else ""
+        return sorted(f"{address.scheme}://{name}{port}" for name in shown)
+
+    @property
+    def behind_tls(self) -> bool:
+        """Whether people come by https: then their cookies travel by nothing else."""
+        return self.public_url.startswith("https:")
 
     @property
     def oidc_redirect_uri(self) -> str:

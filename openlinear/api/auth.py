@@ -1,26 +1,15 @@
 """Accounts and logins over HTTP."""
 
-from typing import Annotated
-
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Request, Response
 from pydantic import Field, SecretStr
 
 from openlinear import mail
-from openlinear.api.security import (
-    Me,
-    Session,
-    address_of,
-    clear_cookie,
-    device_of,
-    refuse_other_origins,
-    set_cookie,
-)
+from openlinear.api.security import Entry, Me, Session, address_of, clear_cookie, device_of, set_cookie
 from openlinear.api.shapes import LoggedIn, Shape, User
 from openlinear.services import accounts, resets
 from openlinear.settings import get_settings
 
 router = APIRouter(prefix="/api/auth", tags=["auth"])
-Entry = Annotated[None, Depends(refuse_other_origins)]
 
 
 class Registration(Shape):

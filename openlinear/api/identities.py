@@ -1,19 +1,19 @@
 """Signing in with GitHub or an identity provider, and connecting them, over HTTP."""
 
-from typing import Annotated, Any
+from typing import Any
 from urllib.parse import urlencode
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse
 from pydantic import Field
 
-from openlinear.api.security import COOKIE as SESSION_COOKIE
-from openlinear.api.security import Me, Session, address_of, device_of, refuse_other_origins, set_cookie
+from openlinear.api.security import Entry, Me, Session, address_of, device_of, set_cookie
 from openlinear.api.shapes import Items, Shape
 from openlinear.outside import providers
 from openlinear.outside.provider import ProviderId, Trouble
 from openlinear.services import identities, sign_in
 from openlinear.services.errors import Conflict, TooMany
+from openlinear.services.logins import COOKIE as SESSION_COOKIE
 from openlinear.services.sign_in import Ended, Returned
 from openlinear.settings import get_settings
 
@@ -22,9 +22,6 @@ PROVIDERS: tuple[ProviderId, ...] = ("github", "oidc")
 COOKIE = "openlinear_sign_in"
 FOLDER = "/api/auth"
 LOGIN = "/login"
-QUIET = {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer"}
-"""The address of a callback holds the code: it goes to no page and into no cache."""
-Entry = Annotated[None, Depends(refuse_other_origins)]
 
 
 class Offer(Shape):
@@ -122,7 +119,8 @@ def _routes(provider: ProviderId) -> None:
         answer = _back(provider, ended)
         if ended.token is not None:
             set_cookie(request, answer, ended.token)
-        answer.delete_cookie(COOKIE, path=FOLDER, secure=_secure(), httponly=True, samesite="lax")
+        secure = get_settings().behind_tls
+        answer.delete_cookie(COOKIE, path=FOLDER, secure=secure, httponly=True, samesite="lax")
         return answer
 
     @router.post(
@@ -170,7 +168,7 @@ def _back(provider: str, ended: Ended) -> Response:
 
 
 def _redirect(url: str) -> Response:
-    return RedirectResponse(url, status_code=303, headers=QUIET)
+    return RedirectResponse(url, status_code=303)
 
 
 def _with_flow(answer: Response, sealed: str) -> Response:
@@ -179,12 +177,8 @@ def _with_flow(answer: Response, sealed: str) -> Response:
         sealed,
         max_age=sign_in.SECONDS,
         path=FOLDER,
-        secure=_secure(),
+        secure=get_settings().behind_tls,
         httponly=True,
         samesite="lax",
     )
     return answer
-
-
-def _secure() -> bool:
-    return get_settings().public_url.startswith("https:")

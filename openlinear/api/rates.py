@@ -6,7 +6,6 @@ own that holds across processes: `services/throttle.py`.
 """
 
 import hashlib
-import ipaddress
 import math
 import time
 from collections import OrderedDict
@@ -18,7 +17,8 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from openlinear.api.problems import Problem
-from openlinear.api.security import COOKIE
+from openlinear.services.logins import COOKIE
+from openlinear.services.throttle import network
 from openlinear.settings import get_settings
 
 WINDOW = 60.0
@@ -101,19 +101,10 @@ class RateLimit:
         """By the address first: who is refused there does not use up the login's."""
         at = time.monotonic()
         client = scope.get("client")
-        yield (by_address := self._addresses.take(_network(client[0] if client else ""), at))
+        yield (by_address := self._addresses.take(network(client[0] if client else ""), at))
         token = _token(Request(scope))
         if token and not by_address.wait:
             yield self._logins.take(hashlib.sha256(token.encode()).hexdigest(), at)
-
-
-def _network(host: str) -> str:
-    """What one caller can choose addresses from: with IPv6, a network of 64 bits is one household's."""
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return host
-    return host if address.version == 4 else str(ipaddress.ip_network((address, 64), strict=False))
 
 
 def _token(request: Request) -> str:

@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator
 from typing import Annotated
-from urllib.parse import urlsplit
 
 from fastapi import Depends, Request, Response, Security
 from fastapi.security import APIKeyCookie, HTTPBearer
@@ -12,10 +11,10 @@ from engine import logs
 from openlinear import db
 from openlinear.services import accounts, devices
 from openlinear.services.errors import Forbidden, NotSignedIn
+from openlinear.services.logins import COOKIE
 from openlinear.services.views import Actor
 from openlinear.settings import get_settings
 
-COOKIE = "openlinear_session"
 SAFE = ("GET", "HEAD", "OPTIONS")
 
 
@@ -73,7 +72,7 @@ def same_origin(request: Request) -> bool:
     origin = request.headers.get("origin")
     site = request.headers.get("sec-fetch-site")
     if origin is not None:
-        return _ours(origin, request)
+        return origin in get_settings().origins
     return request.method in SAFE or site in (None, "same-origin", "none")
 
 
@@ -83,6 +82,10 @@ def refuse_other_origins(request: Request) -> None:
         raise Forbidden("Log in on this site's own page.")
 
 
+Entry = Annotated[None, Depends(refuse_other_origins)]
+"""For routes that log somebody in, or lead to that."""
+
+
 def set_cookie(request: Request, response: Response, token: str) -> None:
     if same_origin(request):
         response.set_cookie(
@@ -90,14 +93,14 @@ def set_cookie(request: Request, response: Response, token: str) -> None:
             token,
             max_age=accounts.TOKEN_DAYS * 24 * 3600,
             path="/",
-            secure=get_settings().public_url.startswith("https:"),
+            secure=get_settings().behind_tls,
             httponly=True,
             samesite="lax",
         )
 
 
 def clear_cookie(response: Response) -> None:
-    secure = get_settings().public_url.startswith("https:")
+    secure = get_settings().behind_tls
     response.delete_cookie(COOKIE, path="/", secure=secure, httponly=True, samesite="lax")
 
 
@@ -107,10 +110,3 @@ def address_of(request: Request) -> str:
 
 def device_of(request: Request) -> str:
     return devices.named(request.headers.get("user-agent", ""))
-
-
-def _ours(origin: str, request: Request) -> bool:
-    if origin == get_settings().public_url:
-        return True
-    parts = urlsplit(origin)
-    return parts.scheme in ("http", "https") and parts.netloc == request.headers.get("host")

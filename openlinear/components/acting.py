@@ -14,9 +14,8 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from openlinear import db
 from openlinear.services import accounts
 from openlinear.services.errors import NotFound, NotSignedIn
+from openlinear.services.logins import COOKIE
 from openlinear.services.views import Actor
-
-COOKIE = "openlinear_session"
 
 
 def token_of(state: rx.State) -> str:

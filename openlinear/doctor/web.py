@@ -61,6 +61,22 @@ async def exposure(ground: Ground) -> Finding:
     return fine("Exposure", f"{text} Let only the proxy reach its port.")
 
 
+async def proxies(ground: Ground) -> Finding | None:
+    """Only a proxy makes an address https, so there is one; on another machine, where others may connect."""
+    settings = ground.settings
+    if loopback(settings.api_host) or urlsplit(settings.public_url).scheme != "https":
+        return None
+    if all(loopback(one) for one in settings.trusted_proxies.split(",") if one):
+        return warn(
+            "Proxies",
+            "No proxy's word counts but one on this machine: behind any other, all people share its address, "
+            "and with it one limit on tries.",
+            "Set TRUSTED_PROXIES to the address or network of the proxy, as in TRUSTED_PROXIES=10.0.0.5; let "
+            "API_HOST be 127.0.0.1 where it runs beside.",
+        )
+    return fine("Proxies", f"Whose address is whose, {settings.trusted_proxies} may say.")
+
+
 async def registration(ground: Ground) -> Finding:
     settings = ground.settings
     mode, near = settings.registration, loopback(urlsplit(settings.public_url).hostname or "")
@@ -93,4 +109,4 @@ async def remotes_of_this_machine(ground: Ground) -> Finding | None:
     )
 
 
-CHECKS: tuple[Check, ...] = (port, exposure, registration, metrics, remotes_of_this_machine)
+CHECKS: tuple[Check, ...] = (port, exposure, proxies, registration, metrics, remotes_of_this_machine)

@@ -19,6 +19,8 @@ from openlinear.services.access import ADMINS_ONLY, require_login
 from openlinear.services.errors import Forbidden, NotFound, NotSignedIn
 from openlinear.services.views import Actor
 
+COOKIE = "openlinear_session"
+"""What a browser keeps its login in."""
 COARSE = timedelta(minutes=5)
 """How exactly it is kept when something was last used: each request would be a write otherwise."""
 MOST = 100

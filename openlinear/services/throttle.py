@@ -1,6 +1,7 @@
 """How often somebody may try. Kept in the database, so that it holds across web processes."""
 
 import hashlib
+import ipaddress
 from datetime import timedelta
 
 from sqlalchemy import delete, func, select
@@ -18,7 +19,8 @@ WINDOW = timedelta(minutes=15)
 async def admit(what: str, who: str, limit: int) -> None:
     """Count a try by `who`, or raise TooMany when the window holds `limit` already.
 
-    In a transaction of its own: a try counts even when what follows is rolled back.
+    An address counts as its `network`. In a transaction of its own: a try counts even when what follows is
+    rolled back.
     """
     key = _key(what, who)
     async with db.transaction() as session:
@@ -45,7 +47,21 @@ async def forget(session: AsyncSession, what: str, who: str) -> None:
 
 def _key(what: str, who: str) -> str:
     # Whoever tries may have sent half of a surrogate pair.
-    return hashlib.sha256(f"{what}\0{who}".encode(errors="surrogatepass")).hexdigest()
+    return hashlib.sha256(f"{what}\0{network(who)}".encode(errors="surrogatepass")).hexdigest()
+
+
+def network(host: str) -> str:
+    """What one caller can choose addresses from: with IPv6, a network of 64 bits is one household's.
+
+    What is no address is itself, and what stands for an IPv4 address is that one.
+    """
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return host
+    if isinstance(address, ipaddress.IPv4Address):
+        return host
+    return str(address.ipv4_mapped or ipaddress.ip_network((int(address), 64), strict=False))
 
 
 def _said(seconds: int) -> str:

@@ -82,6 +82,8 @@ async def test_the_cookie_counts_for_our_own_pages_alone(api: Api) -> None:
         {"Origin": "null"},
         {"Origin": "http://localhost:3000"},
         {"Origin": PUBLIC_URL + ".evil.example"},
+        # A name that leads here only because its owner says so.
+        {"Origin": "http://evil.example:3001", "Host": "evil.example:3001"},
         {"Sec-Fetch-Site": "cross-site"},
         {"Sec-Fetch-Site": "same-site"},
     ):
@@ -92,6 +94,8 @@ async def test_the_cookie_counts_for_our_own_pages_alone(api: Api) -> None:
 
 async def test_other_origins_get_no_cookie_and_no_credentials(api: Api) -> None:
     is_problem(await newcomer(api, **THEIRS), 403)
+    rebound = {"Origin": "http://evil.example:3001", "Host": "evil.example:3001"}
+    is_problem(await newcomer(api, **rebound), 403)
     made = await newcomer(api, Origin="http://localhost:3000")
     assert made.status_code == 201
     assert "set-cookie" not in made.headers
@@ -310,6 +314,10 @@ async def test_a_key_never_follows_its_provider_to_another_host(api: Api, ada: A
         "https://[::ffff:10.0.0.1]/v1",
         "https://localhost/v1",
         "https://ollama/v1",
+        "https://nas.lan/v1",
+        "https://[64:ff9b::10.0.0.1]/v1",
+        "https://[2002:7f00:1::]/v1",
+        "https://\uff11\uff12\uff17.0.0.1/v1",
         "https://169.254.169.254/",
         "https://user:pw@models.example.com/v1",
         "file:///etc/passwd",

@@ -38,3 +38,18 @@ async def test_old_tries_do_not_count_and_a_burst_does() -> None:
     assert sum(isinstance(answer, TooMany) for answer in answers) == 5
     async with db.transaction() as session:
         assert len(list(await session.scalars(select(Attempt)))) == 3
+
+
+async def test_an_address_counts_as_what_one_caller_chooses_from() -> None:
+    """Whoever has a network of IPv6 has as many addresses as they like."""
+    for near in ("2001:db8:1:1::1", "2001:db8:1:1:ffff::1", "192.0.2.1"):
+        await throttle.admit("login from", near, 2)
+    for over in ("2001:db8:1:1::2", "2001:db8:1:1::1"):
+        with pytest.raises(TooMany):
+            await throttle.admit("login from", over, 2)
+    await throttle.admit("login from", "2001:db8:1:2::1", 2)
+    # As a server hears of IPv4 on a socket of IPv6.
+    await throttle.admit("login from", "::ffff:192.0.2.1", 2)
+    await throttle.admit("login from", "::ffff:192.0.2.2", 2)
+    with pytest.raises(TooMany):
+        await throttle.admit("login from", "192.0.2.1", 2)

@@ -14,11 +14,11 @@ import reflex as rx
 from reflex.utils.format import json_dumps
 from reflex_base.registry import RegisteredEventHandler, RegistrationContext
 
-from openlinear.components.acting import COOKIE
 from openlinear.components.notice import NoticeState
 from openlinear.live import hub
 from openlinear.openlinear import app
 from openlinear.services.errors import ServiceError
+from openlinear.services.logins import COOKIE
 
 ORIGIN = "http://board.test"
 _TIMES = re.compile(r"\b\d{13,}\b")
