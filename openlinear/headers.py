@@ -42,7 +42,7 @@ class SecurityHeaders:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        private = scope["path"].startswith("/api/") or scope["path"] in ("/health", "/metrics")
+        private = scope["path"].startswith("/api/") or scope["path"] in ("/api", "/health", "/metrics")
 
         async def telling(message: Message) -> None:
             if message["type"] == "http.response.start":

@@ -7,8 +7,7 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI, Request
 from fastapi.middleware.cors import CORSMiddleware
 from starlette.exceptions import HTTPException
-from starlette.routing import Match
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.routing import BaseRoute, Match, Mount
 
 from openlinear import db, engine_client
 from openlinear import metrics as counted
@@ -43,8 +42,8 @@ from openlinear.newsreader import news_reader
 from openlinear.resources import installed
 from openlinear.settings import get_settings
 
-REST = "/api/{rest:path}"
-OUTSIDE = ("/api", "/health", "/metrics")
+OURS = ("/api/{rest:path}", "/api", "/health", "/metrics")
+"""What is never a page."""
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 
 
@@ -99,7 +98,8 @@ def create_api() -> FastAPI:
     ):
         app.include_router(module.router)
     document.install(app)
-    app.add_api_route(REST, _nothing, methods=METHODS, include_in_schema=False)
+    for path in OURS:
+        app.add_api_route(path, _nothing, methods=METHODS, include_in_schema=False)
     app.add_middleware(BodyLimit)
     app.add_middleware(RateLimit)
     origin = get_settings().cors_origin
@@ -116,27 +116,9 @@ def create_api() -> FastAPI:
     return app
 
 
-def beside(pages: ASGIApp) -> ASGIApp:
-    """The API for its addresses, `pages` for all others, websockets and the lifespan.
-
-    Outside of Reflex's own app, which answers preflights itself and lets credentials go along:
-    through it, `CORS_ORIGIN` would be refused here and trusted too far there.
-    """
-    api = create_api()
-
-    async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        path = scope.get("path", "")
-        ours = scope["type"] == "http" and (
-            path.startswith("/api/") or path in ("/api", "/health", "/metrics")
-        )
-        await (api if ours else pages)(scope, receive, send)
-
-    return app
-
-
 async def _nothing(request: Request) -> None:
-    """Unknown addresses under /api answer here, not with a page. A known one takes other methods."""
-    others = [route for route in request.app.routes if getattr(route, "path", "") != REST]
+    """Unknown addresses of ours answer here, not with a page. A known one takes other methods."""
+    others = [route for route in request.app.routes if _known(route)]
     allowed = [
         method
         for method in METHODS
@@ -145,3 +127,8 @@ async def _nothing(request: Request) -> None:
     if allowed:
         raise HTTPException(405, headers={"Allow": ", ".join(allowed)})
     raise HTTPException(404)
+
+
+def _known(route: BaseRoute) -> bool:
+    """Whether it is neither the pages, which take every address, nor `_nothing` itself."""
+    return not isinstance(route, Mount) and getattr(route, "endpoint", None) is not _nothing

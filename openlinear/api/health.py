@@ -24,6 +24,7 @@ class Health(Shape):
     """`docker`, `process`, `bare` (`process` without bubblewrap), or empty while no worker lives."""
 
 
+@router.head("/health", include_in_schema=False)
 @router.get("/health", responses={503: {"model": Health}})
 async def health(response: Response) -> Health:
     database, engine, sandbox = "away", "away", ""
