@@ -18,6 +18,7 @@ from engine.admission import AlreadyRunning, hold_admission, running, slots_take
 from engine.agents.demo_cards import CARDS, MODEL, PROVIDER
 from engine.enqueue import Enqueuer
 from engine.errors import RunError
+from engine.git.addresses import names_local, normalise
 from engine.git.remote import parse
 from engine.models import Ask, Batch, Run, RunDiff, RunEvent, Worker, now
 from engine.queues import RUNS
@@ -170,6 +171,15 @@ class Engine:
             parse(url, allow_local=self._settings.allow_local_remotes)
         except RunError as error:
             return error.reason
+        return None
+
+    def host_trouble(self, host: str) -> str | None:
+        """What is wrong with a host's name by its looks alone, after "it …"; None when nothing is."""
+        known = normalise(host)
+        if known is None:
+            return "names no valid host"
+        if not self._settings.allow_local_remotes and names_local(known):
+            return "names this machine or a private network. Set ALLOW_LOCAL_REMOTES=true to allow that"
         return None
 
     async def prune(self, session: AsyncSession, tasks: Select[tuple[UUID]]) -> None:

@@ -4,13 +4,16 @@ import asyncio
 import ipaddress
 import re
 import socket
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from urllib.request import getproxies, proxy_bypass
 
 from engine.errors import RunError
 from engine.public import is_public
 
 _NAME = re.compile(r"[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?")
-_LOCAL_NAMES = ("localhost", "localdomain", "internal", "home.arpa")
+_LOCAL_NAMES = ("localhost", "localdomain", "local", "internal", "lan", "home", "corp", "home.arpa")
+_POOL = ThreadPoolExecutor(16, thread_name_prefix="names")  # a name server that hangs holds nothing else up
 
 
 def normalise(host: str) -> str | None:
@@ -38,8 +41,9 @@ def names_local(host: str) -> bool:
     try:
         return not is_public(host)
     except ValueError:
-        own = socket.gethostname().lower()
-        return host == own or any(host == name or host.endswith("." + name) for name in _LOCAL_NAMES)
+        # Without a dot, a name is this machine's, or of its own domain.
+        own = "." not in host or host == socket.gethostname().lower()
+        return own or any(host == name or host.endswith("." + name) for name in _LOCAL_NAMES)
 
 
 async def resolve(scheme: str, host: str, port: int, *, allow_local: bool) -> list[str]:
@@ -50,7 +54,8 @@ async def resolve(scheme: str, host: str, port: int, *, allow_local: bool) -> li
     """
     proxied = scheme in getproxies() and not proxy_bypass(host)
     try:
-        infos = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        ask = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
+        infos = await asyncio.get_running_loop().run_in_executor(_POOL, ask)
     except OSError as error:
         if proxied:
             return []

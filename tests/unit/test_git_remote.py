@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import threading
 from pathlib import Path
 from uuid import uuid4
 
@@ -11,6 +12,9 @@ from engine.errors import RunError
 from engine.git.addresses import is_public, resolve
 from engine.git.command import plain
 from engine.git.remote import check_branch, parse
+
+ASYNCIO_THREADS = 32
+"""At most; what is over waits."""
 
 
 @pytest.mark.parametrize(
@@ -104,6 +108,9 @@ LOCAL = [
     "[fc00::1]",
     "[fec0::1]",
     "metadata.google.internal",
+    "nas.local",
+    "git.corp",
+    "intranet",
     "host.docker.internal",
     socket.gethostname(),
 ]
@@ -130,16 +137,29 @@ def test_this_host_and_private_networks_are_refused(host: str) -> None:
 async def test_names_are_judged_by_every_address_they_have(
     addresses: list[str], fine: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def answer(host: str, port: int, **_: object) -> list[tuple[object, ...]]:
+    def answer(host: str, port: int, **_: object) -> list[tuple[object, ...]]:
         return [(0, 0, 0, "", (address, port)) for address in addresses]
 
-    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", answer)
+    monkeypatch.setattr(socket, "getaddrinfo", answer)
     assert await resolve("https", "git.example.com", 443, allow_local=True) == addresses
     if fine:
         assert await resolve("https", "git.example.com", 443, allow_local=False) == addresses
     else:
         with pytest.raises(RunError, match="private network"):
             await resolve("https", "git.example.com", 443, allow_local=False)
+
+
+async def test_a_name_is_looked_up_while_all_other_threads_are_taken() -> None:
+    """Name servers take seconds to give up, and passwords are compared in asyncio's own threads."""
+    done = threading.Event()
+    held = [asyncio.create_task(asyncio.to_thread(done.wait)) for _ in range(ASYNCIO_THREADS)]
+    try:
+        await asyncio.sleep(0)
+        async with asyncio.timeout(10):
+            assert await resolve("https", "127.0.0.1", 443, allow_local=True) == ["127.0.0.1"]
+    finally:
+        done.set()
+        await asyncio.gather(*held)
 
 
 def test_an_address_of_this_machine_is_never_public(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -149,10 +169,10 @@ def test_an_address_of_this_machine_is_never_public(monkeypatch: pytest.MonkeyPa
 
 
 async def test_a_proxy_of_the_operator_may_know_names_that_we_do_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def unknown(*_: object, **__: object) -> list[object]:
+    def unknown(*_: object, **__: object) -> list[object]:
         raise socket.gaierror(socket.EAI_NONAME, "unknown")
 
-    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", unknown)
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
     with pytest.raises(RunError, match="does not resolve"):
         await resolve("https", "git.example.com", 443, allow_local=False)
     monkeypatch.setenv("https_proxy", "http://proxy.example.com:3128")
