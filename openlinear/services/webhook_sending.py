@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import select, true, update
+from sqlalchemy import ScalarSelect, func, select, true, update
 from sqlmodel import col
 from sqlmodel.ext.asyncio.session import AsyncSession
 
@@ -22,9 +22,10 @@ LEASE = timedelta(seconds=60)
 WAITS = tuple(timedelta(seconds=s) for s in (5, 60, 300, 1800, 7200, 21_600, 86_400))
 """After each failure, until the next attempt; a tenth more or less, so that not all come at once."""
 PER_WEBHOOK = 3
-"""Deliveries of one webhook that are taken up at a time, so that one that hangs does not take all places."""
+"""Deliveries of one webhook that are under way at a time, so that one that hangs does not take all places."""
 GIVEN_UP = timedelta(days=5)
 GONE = 410
+_pending = (col(WebhookDelivery.webhook_id) == col(Webhook.id)) & (col(WebhookDelivery.status) == "pending")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,26 +43,23 @@ class Message:
 
 async def take(session: AsyncSession, most: int) -> list[Message]:
     """Take up to so many that are due. They are the caller's once the transaction is committed."""
+    at = now()
     due = (
-        select(col(WebhookDelivery.id).label("id"))
-        .where(
-            col(WebhookDelivery.webhook_id) == col(Webhook.id),
-            col(WebhookDelivery.status) == "pending",
-            col(WebhookDelivery.due_at) <= now(),
-        )
+        select(col(WebhookDelivery.id).label("id"), col(WebhookDelivery.due_at).label("at"))
+        .where(_pending, col(WebhookDelivery.due_at) <= at)
         .order_by(col(WebhookDelivery.due_at))
-        .limit(PER_WEBHOOK)
+        .limit(PER_WEBHOOK - _under_way(at))
         .with_for_update(skip_locked=True)
         .lateral()
     )
-    found = select(due.c.id, Webhook).join(due, true()).where(col(Webhook.enabled)).limit(most)
-    taken = {row[0]: row[1] for row in await session.execute(found)}
+    found = select(due.c.id, Webhook).join(due, true()).where(col(Webhook.enabled)).order_by(due.c.at)
+    taken = {row[0]: row[1] for row in await session.execute(found.limit(most))}
     if not taken:
         return []
     rows = await session.execute(
         update(WebhookDelivery)
         .where(col(WebhookDelivery.id).in_(taken))
-        .values(attempts=col(WebhookDelivery.attempts) + 1, due_at=now() + LEASE, attempted_at=now())
+        .values(attempts=col(WebhookDelivery.attempts) + 1, due_at=at + LEASE, attempted_at=at)
         .returning(col(WebhookDelivery.id), col(WebhookDelivery.attempts), col(WebhookDelivery.body))
         .execution_options(synchronize_session=False)
     )
@@ -69,6 +67,15 @@ async def take(session: AsyncSession, most: int) -> list[Message]:
         Message(id_, taken[id_].id, attempt, taken[id_].url, taken[id_].secret, text)
         for id_, attempt, text in rows
     ]
+
+
+def _under_way(at: datetime) -> ScalarSelect[int]:
+    """How many of a webhook's deliveries somebody sends now: of those alone the lease is what is due."""
+    leased = col(WebhookDelivery.due_at) == col(WebhookDelivery.attempted_at) + LEASE
+    sending = select(func.least(func.count(), PER_WEBHOOK)).where(
+        _pending, leased, col(WebhookDelivery.due_at) > at
+    )
+    return sending.correlate(Webhook).scalar_subquery()
 
 
 async def settle(session: AsyncSession, message: Message, answer: Answer) -> None:

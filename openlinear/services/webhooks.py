@@ -177,7 +177,7 @@ async def deliveries(
     at, id_ = col(WebhookDelivery.created_at), col(WebhookDelivery.id)
     query = select(WebhookDelivery).where(col(WebhookDelivery.webhook_id) == webhook_id)
     if cursor is not None:
-        before, last = _position(cursor)
+        before, last = paging.moment(cursor)
         query = query.where((at < before) | ((at == before) & (id_ < last)))
     query = query.order_by(at.desc(), id_.desc()).limit(paging.limited(limit) + 1)
     found = list(await session.scalars(query))
@@ -280,17 +280,6 @@ def _note(session: AsyncSession, actor: Actor, hook: Webhook, action: str) -> No
     """Its description or host, since what follows in the URL may be a secret."""
     subject = hook.description or receiver.host_of(hook.url)
     audit.record(session, actor, action, subject, team_id=hook.team_id)
-
-
-def _position(cursor: str) -> tuple[datetime, UUID]:
-    at, id_ = paging.decode(cursor, 2)
-    try:
-        found = datetime.fromisoformat(at), UUID(id_)
-    except ValueError:
-        raise paging.bad_cursor() from None
-    if found[0].tzinfo is None:
-        raise paging.bad_cursor()
-    return found
 
 
 def _view(hook: Webhook) -> WebhookView:

@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
@@ -240,12 +241,35 @@ async def test_who_lost_a_delivery_to_another_writes_nothing(
 
 async def test_one_that_hangs_does_not_take_all_places(ada: Actor, project: ProjectView) -> None:
     busy, other = await hook_to(ada, "http://127.0.0.1:1/"), await hook_to(ada, "http://127.0.0.1:2/")
-    whose = [busy.webhook.id] * 9 + [other.webhook.id]
+    most = webhook_sending.PER_WEBHOOK
+    whose = [busy.webhook.id] * 3 * most + [other.webhook.id]
     rows = [WebhookDelivery(id=uuid4(), webhook_id=one, type="run.failed", body="{}") for one in whose]
     async with db.transaction() as session:
         session.add_all(rows)
+    hung = await taken(20)
+    assert Counter(one.webhook_id for one in hung) == {busy.webhook.id: most, other.webhook.id: 1}
+    assert await taken(20) == []  # while those are under way
+    (first, *_) = (one for one in hung if one.webhook_id == busy.webhook.id)
     async with db.transaction() as session:
-        taken = await webhook_sending.take(session, 20)
-    whose = [message.webhook_id for message in taken]
-    assert whose.count(busy.webhook.id) == webhook_sending.PER_WEBHOOK
-    assert whose.count(other.webhook.id) == 1
+        await webhook_sending.settle(session, first, Answer(500, "Answered 500."))
+    (following,) = await taken(20)
+    assert following.webhook_id == busy.webhook.id and following.id != first.id
+
+
+async def test_what_waits_for_longest_is_sent_first(ada: Actor, project: ProjectView) -> None:
+    hooks = [(await hook_to(ada, f"http://127.0.0.1:{port}/")).webhook.id for port in range(1, 6)]
+    rows = [
+        WebhookDelivery(
+            id=uuid4(), webhook_id=one, type="run.failed", body="{}", due_at=now() - timedelta(minutes=ago)
+        )
+        for one, ago in zip(hooks, (3, 5, 1, 4, 2), strict=True)
+    ]
+    async with db.transaction() as session:
+        session.add_all(rows)
+    order = [(await taken(1))[0].webhook_id for _ in rows]
+    assert order == [hooks[place] for place in (1, 3, 0, 4, 2)]
+
+
+async def taken(most: int) -> list[webhook_sending.Message]:
+    async with db.transaction() as session:
+        return await webhook_sending.take(session, most)
