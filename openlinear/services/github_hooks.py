@@ -7,6 +7,7 @@ import secrets
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
+from urllib.parse import parse_qs
 from uuid import UUID
 
 from sqlalchemy import select, update
@@ -19,12 +20,14 @@ from openlinear.models import GitHubHook, GitHubMessage, Project
 from openlinear.models.columns import now
 from openlinear.services import audit, pull_requests
 from openlinear.services.access import require_project, require_team, visible_projects
-from openlinear.services.errors import NotFound, NotSignedIn
+from openlinear.services.errors import Invalid, NotFound, NotSignedIn
 from openlinear.services.views import Actor
 from openlinear.services.webhook_secrets import GITHUB
 from openlinear.settings import get_settings
 
 UNKNOWN = "The signature is not one that this server knows."
+UNREADABLE = "This is neither JSON nor a form with a payload: choose application/json at GitHub."
+FORM = b"payload="
 NOBODY = secrets.token_hex(32)
 """Signs for who is not there: that takes as long as a wrong signature."""
 
@@ -112,13 +115,15 @@ async def receive(
 ) -> None:
     """Take what GitHub sent, signed with the project's secret or, without a project, the installation's.
 
-    NotSignedIn for anything else: whether it is unsigned, or the project is not there, is one answer. What
-    was heard before changes nothing: each signature counts once, and of a pull request only what is newer.
+    NotSignedIn for anything else: whether it is unsigned, or the project is not there, is one answer. Invalid
+    for a body that is in neither of GitHub's two forms. What was heard before changes nothing: each
+    signature counts once, and of a pull request only what is newer.
     """
     secret = await _secret(session, project_id)
     expected = "sha256=" + hmac.digest((secret or NOBODY).encode(), body, "sha256").hex()
     if not hmac.compare_digest(expected.encode(), signature.encode()) or not secret:
         raise NotSignedIn(UNKNOWN)
+    said = _parsed(body)
     known = hashlib.sha256(f"{project_id} {event} {expected}".encode()).hexdigest()
     first = insert(GitHubMessage).values(signature=known, heard_at=now()).on_conflict_do_nothing()
     if await session.scalar(first.returning(col(GitHubMessage.signature))) is None:
@@ -126,7 +131,7 @@ async def receive(
     if project_id is not None:
         theirs = update(GitHubHook).where(col(GitHubHook.project_id) == project_id)
         await session.execute(theirs.values(heard_at=now()))
-    change = pull_requests.read(_parsed(body)) if event == "pull_request" else None
+    change = pull_requests.read(said) if event == "pull_request" else None
     if change is not None:
         await pull_requests.changed(session, change, project_id)
 
@@ -145,10 +150,12 @@ async def _secret(session: AsyncSession, project_id: UUID | None) -> str:
 
 
 def _parsed(body: bytes) -> Any:
+    """What GitHub says, as JSON or in a form's field `payload`, which is its first choice."""
     try:
-        return json.loads(body)
-    except (ValueError, RecursionError):
-        return None
+        form = parse_qs(body.decode()) if body.startswith(FORM) else {}
+        return json.loads(form["payload"][0] if form else body)
+    except (ValueError, KeyError, RecursionError):
+        raise Invalid(UNREADABLE) from None
 
 
 def _view(project: Project, hook: GitHubHook) -> HookView:

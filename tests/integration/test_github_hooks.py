@@ -5,6 +5,7 @@ import hmac
 import json
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlencode
 from uuid import UUID
 
 import httpx
@@ -47,6 +48,7 @@ class GitHub:
         name: str = "acme/cart",
         number: int = 7,
         query: str = "",
+        form: bool = False,
         **more: Any,
     ) -> int:
         self.minute += 1
@@ -58,7 +60,9 @@ class GitHub:
             "pull_request": pull,
             "repository": {"full_name": name},
         }
-        return await self.sends(json.dumps(content).encode(), query=query, **more)
+        said = json.dumps(content)
+        body = urlencode({"payload": said}) if form else said
+        return await self.sends(body.encode(), query=query, **more)
 
     async def sends(
         self, body: bytes, *, query: str = "", signature: str | None = None, event: str = "pull_request"
@@ -167,9 +171,26 @@ async def test_what_is_not_signed_changes_nothing(
     assert await standing(ada, card) == ("in_progress", None)
 
 
+async def test_a_form_says_the_same_as_json(github: GitHub, ada: Actor, project: ProjectView) -> None:
+    """GitHub's first choice of content type; it signs the form as it is sent."""
+    card = await proposed(ada, project)
+    assert await github.says("closed", merged=True, form=True) == 204
+    assert await standing(ada, card) == ("done", "merged")
+
+
+async def test_what_cannot_be_read_is_refused_and_not_counted_as_heard(
+    github: GitHub, ada: Actor, project: ProjectView
+) -> None:
+    async with db.transaction() as session:
+        github.secret = (await github_hooks.set_up(session, ada, project.id)).secret
+    for body in (b"", b"\xff", b"[" * 200_000, b"payload=", b"payload=%7B", b"payload=&a=1", b"a=%7B%7D"):
+        assert await github.sends(body, query=f"?project={project.id}") == 422, body
+    async with db.transaction() as session:
+        assert (await github_hooks.get_hook(session, ada, project.id)).heard_at is None
+
+
 async def test_strange_bodies_are_taken_and_change_nothing(github: GitHub) -> None:
-    deep = b"[" * 200_000
-    for body in (b"", b"{}", b"[]", b"\xff", deep, b'{"action": "closed", "pull_request": 1}'):
+    for body in (b"{}", b"[]", b'{"action": "closed", "pull_request": 1}', b"payload=%7B%7D"):
         assert await github.sends(body) == 204
     assert await github.says("closed", merged=True, at="yesterday") == 204
     assert await github.says("closed", merged=True, at="2026-05-01T10:00:00") == 204
