@@ -8,7 +8,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from openlinear.components import batches as heads
 from openlinear.components.cards import card_of, plain
-from openlinear.services import batches, boards, tasks
+from openlinear.services import batches, boards
 from openlinear.services.errors import NotFound
 from openlinear.services.feed import News
 from openlinear.services.views import Actor, LogEntry
@@ -23,13 +23,12 @@ async def cards_of(
     """What these cards are now, under their keys, and how many each column has: a browser that has not
     loaded a card cannot know which column it has left.
     """
+    views = await boards.cards(session, actor, changed)
     values: dict[str, Any] = {}
     for task_id, item in changed.items():
-        card: dict[str, Any] = {"project": str(project_id), "gone": True}
-        if item.kind != "task:deleted":
-            with contextlib.suppress(NotFound):
-                view = await tasks.task(session, actor, task_id)
-                card = card if view.archived else plain(card_of(view))
+        view = views.get(task_id)
+        gone = {"project": str(project_id), "gone": True}
+        card = gone if view is None or view.archived else plain(card_of(view))
         values[f"c:{task_id}"] = {"n": item.id, **card}
     with contextlib.suppress(NotFound):
         counts = await boards.counts(session, actor, project_id)
@@ -41,13 +40,12 @@ async def batches_of(
     session: AsyncSession, actor: Actor, project_id: UUID, moved: dict[UUID, News]
 ) -> dict[str, Any]:
     """A line for each batch that moved; an open panel reads the rest, where its own is older."""
-    values: dict[str, Any] = {}
-    for batch_id, item in moved.items():
-        with contextlib.suppress(NotFound):
-            found = await batches.batch(session, actor, batch_id)
-            if found.project_id == project_id:
-                values[f"b:{batch_id}"] = {"n": item.id, **heads.plain(heads.head_of(found))}
-    return values
+    found = await batches.some(session, actor, moved)
+    return {
+        f"b:{batch.id}": {"n": moved[batch.id].id, **heads.plain(heads.head_of(batch))}
+        for batch in found
+        if batch.project_id == project_id
+    }
 
 
 def entry_of(run_id: UUID, entry: LogEntry | Any) -> dict[str, Any]:

@@ -180,11 +180,18 @@ class Batches:
         self, session: AsyncSession, batch_id: UUID, *, among: Collection[UUID] | None = None
     ) -> BatchView | None:
         """None where there is none; or none of these projects, of which no more is read then."""
-        query = select(Batch).where(col(Batch.id) == batch_id)
+        found = await self.some(session, [batch_id], among=among)
+        return found[0] if found else None
+
+    async def some(
+        self, session: AsyncSession, batch_ids: Collection[UUID], *, among: Collection[UUID] | None = None
+    ) -> list[BatchView]:
+        """Those of these batches that are there; with `among`, in these projects, and no more is read."""
+        query = select(Batch).where(col(Batch.id).in_(batch_ids))
         if among is not None:
             query = query.where(col(Batch.project_id).in_(among))
-        found = await session.scalar(query.execution_options(populate_existing=True))
-        return (await _views(session, [found]))[0] if found else None
+        found = list(await session.scalars(query.execution_options(populate_existing=True)))
+        return await _views(session, found) if found else []
 
     async def batches(
         self,

@@ -88,6 +88,11 @@ async def batch(session: AsyncSession, actor: Actor, batch_id: UUID) -> BatchVie
     return await _found(session, batch_id, among=await _visible(session, actor))
 
 
+async def some(session: AsyncSession, actor: Actor, batch_ids: Collection[UUID]) -> list[BatchView]:
+    """Those of these batches that are there for the actor."""
+    return await batches_client().some(session, batch_ids, among=await _visible(session, actor))
+
+
 async def list_batches(
     session: AsyncSession,
     actor: Actor,

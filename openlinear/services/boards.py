@@ -1,6 +1,7 @@
 """A project's cards by column. Finished columns grow without end, so they are read a page at a time."""
 
 import math
+from collections.abc import Collection
 from typing import Any, cast
 from uuid import UUID
 
@@ -12,7 +13,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from openlinear.engine_client import engine_client
 from openlinear.models import Project, Task
 from openlinear.services import paging
-from openlinear.services.access import require_project
+from openlinear.services.access import require_project, visible_projects
 from openlinear.services.cards import task_views
 from openlinear.services.errors import Invalid
 from openlinear.services.feed import latest_id
@@ -63,6 +64,18 @@ async def older(
     rows, following = await _column(session, project, status, limit=paging.limited(limit), cursor=cursor)
     cards = await task_views(session, [(task, project) for task in rows], brief=True)
     return Page(tuple(cards), following)
+
+
+async def cards(session: AsyncSession, actor: Actor, task_ids: Collection[UUID]) -> dict[UUID, TaskView]:
+    """Those of these tasks that are there for the actor, archived ones too. Without descriptions."""
+    found = await session.execute(
+        select(Task, Project)
+        .options(defer(cast(Any, Task.description)))
+        .join(Project, col(Project.id) == col(Task.project_id))
+        .where(col(Task.id).in_(task_ids), visible_projects(actor))
+    )
+    rows = [(task, project) for task, project in found]
+    return {view.id: view for view in await task_views(session, rows, brief=True)}
 
 
 async def counts(session: AsyncSession, actor: Actor, project_id: UUID) -> dict[str, int]:

@@ -1,6 +1,7 @@
 """Who is sent what, and when: the hub on a namespace that only writes down what it is told."""
 
 import asyncio
+from collections.abc import Collection
 from contextlib import nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -202,14 +203,14 @@ async def test_a_batch_is_one_line_for_those_who_may_see_it(
     await hub.join("bob", bob, PROJECT, None)
     asked: list[Actor] = []
 
-    async def found(session: object, actor: Actor, batch_id: UUID) -> BatchView:
+    async def found(session: object, actor: Actor, batch_ids: Collection[UUID]) -> list[BatchView]:
         asked.append(actor)
-        return replace(batch(member()), id=batch_id, project_id=PROJECT)
+        return [replace(batch(member()), id=one, project_id=PROJECT) for one in batch_ids]
 
     async def viewers(session: object, project_ids: list[UUID]) -> dict[UUID, frozenset[UUID]]:
         return {PROJECT: frozenset({ada.id})}
 
-    monkeypatch.setattr(livecards.batches, "batch", found)
+    monkeypatch.setattr(livecards.batches, "some", found)
     monkeypatch.setattr(live.access, "viewers", viewers)
     monkeypatch.setattr(live.db, "transaction", nullcontext)
     batch_id = uuid4()
