@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import select, tuple_
 from sqlmodel import col
 from sqlmodel.ext.asyncio.session import AsyncSession
 
@@ -62,10 +62,10 @@ async def task_view(session: AsyncSession, task: Task, project: Project) -> Task
 
 async def _proposals(session: AsyncSession, runs: Iterable[RunView]) -> Mapping[tuple[UUID, str], str]:
     """What is known of the pull requests of these runs, by project and address."""
-    urls = {run.pr_url.lower() for run in runs if run.pr_url}
-    if not urls:
+    wanted = {(run.project_id, run.pr_url.lower()) for run in runs if run.pr_url}
+    if not wanted:
         return {}
-    query = select(PullRequest).where(col(PullRequest.url).in_(urls))
+    query = select(PullRequest).where(tuple_(col(PullRequest.project_id), col(PullRequest.url)).in_(wanted))
     return {(row.project_id, row.url): row.state for row in await session.scalars(query)}
 
 
