@@ -13,6 +13,7 @@ import httpx
 
 from engine.errors import RunError
 from engine.git.addresses import names_local, normalise, resolve
+from openlinear.outside.http import tls
 
 SECONDS = 10.0
 """From looking the name up to the answer's status."""
@@ -80,7 +81,7 @@ async def _to(target: str, body: bytes, headers: Mapping[str, str], host: str) -
     """The certificate has to be that of the name, wherever the connection goes."""
     extensions = {"sni_hostname": host}
     async with (
-        httpx.AsyncClient(timeout=SECONDS, follow_redirects=False, trust_env=False) as client,
+        httpx.AsyncClient(verify=tls(), timeout=SECONDS, follow_redirects=False, trust_env=False) as client,
         client.stream("POST", target, content=body, headers=headers, extensions=extensions) as response,
     ):
         return response.status_code
