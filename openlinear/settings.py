@@ -73,6 +73,8 @@ class Settings(EngineSettings):
     oidc_client_secret: SecretStr = SecretStr("")
     oidc_name: str = "single sign-on"
     """What the button says: `Continue with {oidc_name}`."""
+    oidc_trust_email: bool = False
+    """Whether every email that this issuer names is its owner's, verified or not: accounts are made by it."""
     github_webhook_secret: SecretStr = SecretStr("")
     """Signs what GitHub tells of every repository: that of a GitHub App's webhook. A project may have its
     own instead."""

@@ -20,6 +20,10 @@ ALGORITHMS = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES
 """Signatures alone: with a shared secret or `none`, whoever knows the client could sign."""
 LEEWAY = 60
 """Seconds that the provider's clock may be off."""
+UNVERIFIED = (
+    "the provider does not say that the email is verified (email_verified). If every email that it names is, "
+    "OIDC_TRUST_EMAIL=true takes its word"
+)
 ENDPOINTS = ("authorization_endpoint", "token_endpoint", "jwks_uri")
 
 Claims = dict[str, Any]
@@ -49,7 +53,8 @@ class OpenIdConnect:
     async def profile(self, grant: Grant, challenge: Challenge) -> Profile:
         found = await self._discover()
         claims = self._checked(grant.id_token, await self._keys(found), challenge.nonce)
-        if "email" not in claims and isinstance(found.get("userinfo_endpoint"), str):
+        told = {"email", "email_verified"} <= claims.keys()
+        if not told and isinstance(found.get("userinfo_endpoint"), str):
             claims = await self._userinfo(found["userinfo_endpoint"], grant, claims)
         email = claims.get("email")
         login = claims.get("preferred_username") or email or claims["sub"]
@@ -58,9 +63,15 @@ class OpenIdConnect:
             subject=claims["sub"],
             login=str(login),
             name=name if isinstance(name, str) and name.strip() else str(login).partition("@")[0],
-            email=email if isinstance(email, str) and claims.get("email_verified") is True else None,
+            email=email if isinstance(email, str) and self._verified(claims) else None,
+            no_email=UNVERIFIED if email else "",
             avatar_url=picture if isinstance(picture, str) and picture.startswith("https://") else None,
         )
+
+    def _verified(self, claims: Claims) -> bool:
+        """Whether the provider says so, which some do in a text; or the operator, of all it names."""
+        said = claims.get("email_verified")
+        return self._settings.oidc_trust_email or said is True or said == "true"
 
     def _us(self, found: Claims) -> oauth.Registration:
         methods = found.get("token_endpoint_auth_methods_supported") or ["client_secret_basic"]
@@ -114,12 +125,16 @@ class OpenIdConnect:
         return claims
 
     async def _userinfo(self, url: str, grant: Grant, claims: Claims) -> Claims:
-        """What the provider tells beside the ID token, of the same person."""
+        """The claims, with what the provider tells beside the ID token, of the same person. Whether an email
+        is verified is said of the email that comes with it, and of no other.
+        """
         if not self._usable(url):
             raise _distrusted("its userinfo endpoint is not https")
         more = await _get(url, Authorization=f"Bearer {grant.access_token}")
         if more.get("sub") != claims["sub"]:
             raise _distrusted("its userinfo speaks of somebody else")
+        if "email" in claims and more.get("email") != claims["email"]:
+            more.pop("email_verified", None)
         return {**more, **claims}
 
 

@@ -32,13 +32,14 @@ class Grant:
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """Who somebody is at a provider. `email` is a verified one, or None."""
+    """Who somebody is at a provider. `email` is a verified one, or None; `no_email` is why, for the log."""
 
     subject: str
     login: str
     name: str
     email: str | None
     avatar_url: str | None = None
+    no_email: str = ""
 
 
 class Trouble(Exception):

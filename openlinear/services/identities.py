@@ -63,7 +63,7 @@ async def admit(provider: Provider, profile: Profile, *, address: str) -> None:
     async with db.transaction() as session:
         if await _found(session, provider.issuer, profile.subject) is not None:
             return
-        await _free_email(session, profile)
+        await _free_email(session, provider, profile)
     await throttle.admit("register from", address, get_settings().registrations_per_address)
 
 
@@ -158,7 +158,7 @@ def _view(name: str, provider: str, mine: Identity | None) -> WayView:
 async def _register(
     session: AsyncSession, provider: Provider, profile: Profile, invitation: str | None, address: str
 ) -> User:
-    email = await _free_email(session, profile)
+    email = await _free_email(session, provider, profile)
     try:
         await registration.admit(session, invitation)
     except Forbidden:
@@ -173,9 +173,11 @@ async def _register(
     return user
 
 
-async def _free_email(session: AsyncSession, profile: Profile) -> str:
+async def _free_email(session: AsyncSession, provider: Provider, profile: Profile) -> str:
     """What a new account's email would be. Trouble where it is not verified, or is another account's."""
     if profile.email is None:
+        why = profile.no_email or "no verified email came with it"
+        account_log.log.warning("A new account by %s was refused: %s", provider.name, why)
         raise Trouble("email")
     email = text.line(profile.email, "email", limit=EMAIL_LIMIT)
     if await session.scalar(select(User).where(func.lower(col(User.email)) == func.lower(email))):

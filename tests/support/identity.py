@@ -66,6 +66,8 @@ class IdentityServer:
     requests: list[tuple[str, str]] = field(default_factory=list)
     claims: dict[str, Any] = field(default_factory=dict)
     """What the next ID tokens say instead; a None leaves the claim out."""
+    userinfo: dict[str, Any] = field(default_factory=dict)
+    """The same of the userinfo endpoint."""
     signed_by: RSAKey | None = None
     """Another key than the one that is served."""
     fault: int | None = None
@@ -92,7 +94,9 @@ class IdentityServer:
             return _json(200, KeySet([self.key]).as_dict(private=False))
         if route == ("GET", f"{OIDC}/userinfo"):
             account = self.tokens.get(headers.get("Authorization", "").removeprefix("Bearer "))
-            return _json(200, self._person_claims(account)) if account else _json(401, {})
+            if account is None:
+                return _json(401, {})
+            return _json(200, _without_none({**self._person_claims(account), **self.userinfo}))
         return 404, {}, b"Not found"
 
     def _ask(self, query: dict[str, str], *, oidc: bool) -> Answer:
@@ -205,8 +209,12 @@ class IdentityServer:
             **self._person_claims(account),
             **self.claims,
         }
-        kept = {name: value for name, value in claims.items() if value is not None}
-        return jwt.encode({"alg": "RS256", "kid": "one"}, kept, self.signed_by or self.key)
+        header = {"alg": "RS256", "kid": "one"}
+        return jwt.encode(header, _without_none(claims), self.signed_by or self.key)
+
+
+def _without_none(claims: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in claims.items() if value is not None}
 
 
 def _client(form: dict[str, str], headers: Any) -> tuple[str, str]:
