@@ -47,8 +47,7 @@ class WaysState(Personal, rx.State):
     async def load(self) -> None:
         """For a page's `on_load`: what is connected, and what a connecting that failed means."""
         await self._read()
-        query = self.router.url.query_parameters
-        self.error = sign_in.trouble_words(str(query.get("trouble", "")), str(query.get("by", "")))
+        self.error = trouble_of(self)
 
     @rx.event
     async def disconnect(self, provider: str) -> None:
@@ -64,6 +63,12 @@ class WaysState(Personal, rx.State):
         async with self._acting() as (session, actor):
             found = await identities.list_ways(session, actor)
         self.ways = [_way(one) for one in found]
+
+
+def trouble_of(state: rx.State) -> str:
+    """What a connecting that failed means, which comes back to the page where it began; empty for none."""
+    query = state.router.url.query_parameters
+    return sign_in.trouble_words(str(query.get("trouble", "")), str(query.get("by", "")))
 
 
 def _way(one: WayView) -> Way:

@@ -6,7 +6,7 @@ import reflex as rx
 
 from openlinear.components import ui
 from openlinear.components.acting import Personal
-from openlinear.components.ways import connect_button
+from openlinear.components.ways import connect_button, trouble_of
 from openlinear.outside import providers
 from openlinear.outside.github import Repository
 from openlinear.services import github
@@ -46,6 +46,7 @@ class RepositoriesState(Personal, rx.State):
             self.reset()
             async with self._acting() as (_, actor):
                 pass
+            self.error = trouble_of(self)
             self.offered = any(one.id == GITHUB for one in providers.configured())
             if not self.offered:
                 return
@@ -89,12 +90,15 @@ def picker() -> rx.Component:
 
 
 def _connect() -> rx.Component:
-    return rx.el.div(
-        rx.el.p(
-            "Pick from your repositories, private ones too, once GitHub is connected.", class_name="meta"
+    return rx.fragment(
+        rx.el.div(
+            rx.el.p(
+                "Pick from your repositories, private ones too, once GitHub is connected.", class_name="meta"
+            ),
+            connect_button(GITHUB, "Connect GitHub"),
+            class_name="setting",
         ),
-        connect_button(GITHUB, "Connect GitHub"),
-        class_name="setting",
+        ui.error_line(RepositoriesState.error),
     )
 
 

@@ -7,7 +7,28 @@ from playwright.async_api import Browser, expect
 
 from tests.support.identity import Account, Repository
 from tests.support.modelserver import Edit, Turn
+from tests.support.product import PASSWORD
 from tests.support.stack import Person, Stack
+
+
+async def test_what_came_of_connecting_github_is_said_where_it_began(stack: Stack, chromium: Browser) -> None:
+    stack.identity.person = Account(id=1815, login="ada", name="Ada Lovelace")
+    context = await chromium.new_context(base_url=stack.url)
+    context.set_default_timeout(20_000)
+    body = {"name": "Ada", "email": "ada.of.no.repositories@example.com", "password": PASSWORD}
+    made = await context.request.post("/api/auth/register", data=body, headers={"Origin": stack.url})
+    assert made.status == 201
+    page = await context.new_page()
+    await page.goto("/projects")
+    await expect(page.get_by_text("Sign out Ada")).to_be_visible()
+    await page.get_by_role("button", name="Connect GitHub").click()
+    await page.get_by_role("button", name="Cancel").click()
+    await expect(page.locator("#new").get_by_role("alert")).to_contain_text("You declined at GitHub")
+    await page.get_by_role("button", name="Connect GitHub").click()
+    await page.get_by_role("button", name="Authorize").click()
+    await expect(page.get_by_label("Your repositories on GitHub")).to_be_visible()
+    await expect(page.locator("#new").get_by_role("alert")).to_have_count(0)
+    await context.close()
 
 
 async def test_from_github_and_back_to_a_pull_request(stack: Stack, chromium: Browser) -> None:
