@@ -1,7 +1,7 @@
 """A project's check commands, run on a commit in a fresh box of the user's kind, and what came of it.
 
-That a check fails, hangs or eats its box is an answer, `Tried`. That there is no box to try it in is not:
-RunError, and the same trial may be begun again, by any worker.
+That a check fails, hangs, eats its box or writes more than it may is an answer, `Tried`. That there is no
+box to try it in is not: RunError, and the same trial may be begun again, by any worker.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from uuid import UUID
 
-from engine import egress
+from engine import egress, space
 from engine.errors import RunError
 from engine.git import leftovers, workspace
 from engine.git.command import GitError, plain
@@ -65,6 +65,14 @@ class _Work:
     sha: str
 
 
+@dataclass(slots=True)
+class _Begun:
+    """How far the commands are, for whoever stops them."""
+
+    command: str = ""
+    at: float = 0.0
+
+
 @dataclass(frozen=True, slots=True)
 class _Said:
     """One command, ended. `why` is what it cannot say itself."""
@@ -98,12 +106,26 @@ async def try_commit(
         await egress.allow(here, user_id)
         await work.mirror.share(here.sandbox.shared_objects(user_id) / str(project_id))
         async with here.sandbox.trial(user_id, trial_id, project_id=project_id, seconds=seconds) as box:
-            await report("Laying out the merged files for the checks")
-            where = await _lay_out(here, box, work)
-            return await _run_all(here, box, where, commands, report)
+            began = _Begun()
+            try:
+                return await space.guarded(
+                    here, box, _try(here, box, work, commands, report=report, began=began)
+                )
+            except space.Outgrown as error:
+                if not began.command:
+                    raise
+                return Tried(False, began.command, None, error.reason, time.monotonic() - began.at)
     except RunError:
         await here.containers.unless_parked()  # the stop takes the box away: that is no result
         raise
+
+
+async def _try(
+    here: World, box: Box, work: _Work, commands: Sequence[str], *, report: Report, began: _Begun
+) -> Tried:
+    await report("Laying out the merged files for the checks")
+    where = await _lay_out(here, box, work)
+    return await _run_all(here, box, where, commands, report=report, began=began)
 
 
 async def _lay_out(here: World, box: Box, work: _Work) -> PurePosixPath:
@@ -128,19 +150,26 @@ async def _lay_out(here: World, box: Box, work: _Work) -> PurePosixPath:
 
 
 async def _run_all(
-    here: World, box: Box, where: PurePosixPath, commands: Sequence[str], report: Report
+    here: World,
+    box: Box,
+    where: PurePosixPath,
+    commands: Sequence[str],
+    *,
+    report: Report,
+    began: _Begun,
 ) -> Tried:
-    began = time.monotonic()
-    ends = began + here.settings.check_minutes * 60
+    began.at = time.monotonic()
+    ends = began.at + here.settings.check_minutes * 60
     said = _Said(None, b"")
     for number, command in enumerate(commands):
         if "\0" in command:
             raise RunError("A check command holds a character that no command can hold.", "invalid_request")
+        began.command = command
         await report(f"Checking: {plain(command, limit=100)}")
         said = await _run(here, box, where, command, max(0.0, ends - time.monotonic()), first=number == 0)
         if said.exit_code != 0:
-            return Tried(False, command, said.exit_code, _told(said), time.monotonic() - began)
-    return Tried(True, "", said.exit_code, _told(said), time.monotonic() - began)
+            return Tried(False, command, said.exit_code, _told(said), time.monotonic() - began.at)
+    return Tried(True, "", said.exit_code, _told(said), time.monotonic() - began.at)
 
 
 async def _run(

@@ -133,6 +133,12 @@ class Sandbox(Protocol):
     async def free_bytes(self) -> int:
         """What is left of the disk that sandboxes write to. Asked each second."""
 
+    async def taken(self, box: Box) -> int:
+        """Bytes that what is in this box takes of that disk, without what it borrows.
+
+        RunError where not all of it could be counted. Nothing in the box can make it less than it is.
+        """
+
     async def holdings(self) -> dict[UUID, int]:
         """Bytes that each user's volumes hold, workspaces and all, whether a sandbox is there or not."""
 

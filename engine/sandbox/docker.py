@@ -18,7 +18,7 @@ from engine.errors import RunError
 from engine.metrics import CONTAINER_STARTS, totals
 from engine.ports import Box, BoxState, Egress, Finished, Report, SandboxName
 from engine.sandbox import container as spec
-from engine.sandbox import docker_exec, docker_volumes, image
+from engine.sandbox import docker_census, docker_exec, docker_volumes, image
 from engine.sandbox.daemon import AWAY, Daemon, refusal
 from engine.sandbox.docker_network import workers_network
 from engine.sandbox.docker_state import Watch
@@ -213,6 +213,9 @@ class DockerSandbox:
 
     async def free_bytes(self) -> int:
         return await docker_volumes.free_bytes(self._daemon)
+
+    async def taken(self, box: Box) -> int:
+        return await docker_census.taken(self._settings, self._daemon, box.user_id, self._name(box))
 
     async def holdings(self) -> dict[UUID, int]:
         return await docker_volumes.holdings(self._settings, self._daemon)

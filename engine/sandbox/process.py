@@ -20,8 +20,8 @@ from engine.errors import RunError
 from engine.folders import bytes_in, ids_in
 from engine.metrics import CONTAINER_STARTS, totals
 from engine.ports import Box, BoxState, Egress, Finished, Report, SandboxName
+from engine.sandbox import census, opencode, process_trial
 from engine.sandbox import daemonized as daemon
-from engine.sandbox import opencode, process_trial
 from engine.sandbox.cell import Cell, bubblewrap
 from engine.sandbox.helper import helper_name
 from engine.sandbox.local_exec import run
@@ -175,6 +175,16 @@ class ProcessSandbox:
 
     async def free_bytes(self) -> int:
         return (await asyncio.to_thread(shutil.disk_usage, self._settings.openlinear_home)).free
+
+    async def taken(self, box: Box) -> int:
+        cell = self._cell(box.user_id, box.trial)
+        folders = [str(cell.host_home), str(cell.folder / "tmp")]
+        try:
+            return await asyncio.to_thread(census.files, folders, str(cell.shared))
+        except census.Uncounted as error:
+            raise RunError(
+                f"What your agents have written could not be counted: {error}.", "sandbox"
+            ) from None
 
     async def holdings(self) -> dict[UUID, int]:
         folder = self._settings.openlinear_home / "sandbox"

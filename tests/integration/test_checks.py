@@ -76,6 +76,13 @@ async def test_the_first_that_fails_is_the_last(bench: Bench) -> None:
     assert "never" not in done.output
 
 
+async def test_what_writes_more_than_it_may_is_stopped(bench: Bench) -> None:
+    fill = "dd if=/dev/zero of=$HOME/large bs=1M count=200 status=none; sleep 60"
+    done = await bench.tried(bench.base, "true", fill, here=bench.here(user_disk_gb=0.1))
+    assert (done.passed, done.command, done.exit_code) == (False, fill, None)
+    assert "What your checks have written takes 0.2 GB, and each user may have 0.1 GB" in done.output
+
+
 async def test_a_command_that_is_not_there_says_the_cure(bench: Bench) -> None:
     done = await bench.tried(bench.base, "no-such-tool --all")
     assert (done.passed, done.exit_code) == (False, 127)
