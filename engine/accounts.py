@@ -5,8 +5,9 @@ from the product, and the account that it opens goes back there.
 """
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import TypedDict
 from uuid import UUID, uuid4
 
@@ -19,6 +20,8 @@ from engine.errors import RunError
 from engine.models import Run
 from engine.ports import Box, ModelRef, ProviderKey
 from engine.world import World, world
+
+log = logging.getLogger(__name__)
 
 KEEP_SECONDS = 60.0
 """How often a run's renewed tokens are brought to safety."""
@@ -125,10 +128,12 @@ async def keep_accounts(here: World, user_id: UUID, box: Box, keys: list[Provide
     theirs = {key.provider for key in keys if key.account is not None}
     if not theirs:
         return
-    with suppress(RunError):
+    try:
         for provider, entry in (await opencode_auth.accounts(here.sandbox, box)).items():
             if provider in theirs:
                 await here.product.keep_account(user_id, provider, entry, new=False)
+    except Exception as error:  # no run fails for that
+        log.warning("renewed tokens could not be kept: %s", type(error).__name__)
 
 
 @asynccontextmanager

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Mapping
+import time
 from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import quote
@@ -17,8 +17,16 @@ _ACCOUNTS = """
 import json, pathlib
 path = pathlib.Path("~/.local/share/opencode/auth.json").expanduser()
 entries = json.loads(path.read_text()) if path.exists() else {}
-print(json.dumps({name: entry for name, entry in entries.items() if entry.get("type") == "oauth"}))
+mine = {name: one for name, one in entries.items() if isinstance(one, dict) and one.get("type") == "oauth"}
+print(json.dumps(mine))
 """
+_TOKENS = ("access", "refresh")
+_MORE = ("accountId",)
+"""What an account has beside its tokens, with some providers."""
+_TOKEN_CHARS = 16_384
+_MORE_CHARS = 512
+YEAR_MS = 366 * 24 * 3600 * 1000
+"""No token is good for longer."""
 _NOTHING = RunError("The provider did not let you in. Sign in again, with a fresh code.", "authentication")
 
 
@@ -52,13 +60,34 @@ async def end(server: Server, provider: str, method: int, code: str) -> None:
 
 
 async def accounts(sandbox: Sandbox, box: Box) -> dict[str, dict[str, Any]]:
-    """The accounts in this user's sandbox as OpenCode keeps them, with tokens that it may have renewed."""
+    """The accounts in this user's sandbox as OpenCode keeps them, with tokens that it may have renewed.
+
+    Agents can write there too: what does not look like an account is left out.
+    """
     done = await sandbox.exec(box, ["python3", "-c", _ACCOUNTS], limit=1 << 20, timeout=15)
     try:
         found = json.loads(done.stdout)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
-    return {str(name): dict(entry) for name, entry in found.items() if isinstance(entry, Mapping)}
+    entries = found.items() if isinstance(found, dict) else ()
+    return {name: account for name, entry in entries if (account := account_of(entry)) is not None}
+
+
+def account_of(entry: Any) -> dict[str, Any] | None:
+    """What is an account in it, and nothing else; None where it is none. `expires` is Unix time in ms."""
+    if not isinstance(entry, dict) or entry.get("type") != "oauth":
+        return None
+    expires = entry.get("expires")
+    if type(expires) is not int or not 0 <= expires <= time.time() * 1000 + YEAR_MS:
+        return None
+    if not all(_is_text(entry.get(name), _TOKEN_CHARS) for name in _TOKENS):
+        return None
+    more = {name: entry[name] for name in _MORE if _is_text(entry.get(name), _MORE_CHARS)}
+    return {"type": "oauth", **{name: entry[name] for name in _TOKENS}, "expires": expires, **more}
+
+
+def _is_text(value: Any, most: int) -> bool:
+    return isinstance(value, str) and len(value) <= most and value.isascii() and value.isprintable()
 
 
 async def try_model(box: Box, directory: PurePosixPath, model: ModelRef) -> None:

@@ -43,9 +43,18 @@ def write(path, value):
 
 def load(path):
     try:
-        return json.loads(path.read_text())
-    except (OSError, ValueError):
+        found = json.loads(path.read_text())
+    except (OSError, ValueError, RecursionError):
         return {}
+    return found if isinstance(found, dict) else {}
+
+def is_renewed(there, account):
+    # Agents can write that file as well, and what is there must not stay for ever.
+    if not isinstance(there, dict) or there.get("type") != "oauth":
+        return False
+    expires, limit = there.get("expires"), (time.time() + 366 * 24 * 3600) * 1000
+    tokens = all(isinstance(there.get(name), str) for name in ("access", "refresh"))
+    return tokens and type(expires) is int and account.get("expires", 0) < expires <= limit
 
 def answers(state):
     import urllib.request  # takes longer than all the rest
@@ -76,16 +85,15 @@ if wanted["demo"]:
 with open(data / ".openlinear.lock", "w") as lock:
     fcntl.flock(lock, fcntl.LOCK_EX)
     before = load(data / "auth.json")
-    providers = load(config / "openlinear.json").get("provider", {})
-    if not wanted["demo"] and "demo" in before and "demo" in providers:
+    providers, demo = load(config / "openlinear.json").get("provider"), before.get("demo")
+    if not wanted["demo"] and isinstance(demo, dict) and isinstance(providers, dict) and "demo" in providers:
         # Another run of this user may be about to open its session with it.
-        wanted["keys"]["demo"] = before["demo"]["key"]
+        wanted["keys"]["demo"] = demo.get("key")
         wanted["config"]["provider"]["demo"] = providers["demo"]
     auth = {name: {"type": "api", "key": key} for name, key in wanted["keys"].items()}
     for name, account in wanted["accounts"].items():
-        there = before.get(name, {})
-        renewed = there.get("type") == "oauth" and there.get("expires", 0) > account.get("expires", 0)
-        auth[name] = there if renewed else account  # the server renews tokens in this file
+        there = before.get(name)  # the server renews tokens in this file
+        auth[name] = there if is_renewed(there, account) else account
     write(data / "auth.json", auth)
     write(config / "openlinear.json", wanted["config"])
 """

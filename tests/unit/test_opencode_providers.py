@@ -1,18 +1,29 @@
-"""What OpenCode is told of providers, and how tool calls are named."""
+"""What OpenCode is told of providers and what is believed of its accounts, and how tool calls are named."""
 
-from pathlib import PurePosixPath
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path, PurePosixPath
+from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
 
 import pytest
 
-from engine.agents.opencode_providers import provider_config, store, wanted
+from engine.accounts import keep_accounts
+from engine.agents.opencode_auth import accounts
+from engine.agents.opencode_providers import STORE, provider_config, store, wanted
 from engine.agents.opencode_tools import edited_paths, title_of
 from engine.errors import RunError
 from engine.ports import Box, Finished, ProviderKey
 
 FOLDER = PurePosixPath("/work/run")
 BOX = Box(uuid4(), "http://127.0.0.1:1", "password", FOLDER, FOLDER)
+
+
+def _account(**changed: Any) -> dict[str, Any]:
+    return {"type": "oauth", "access": "a", "refresh": "r", "expires": 1000, **changed}
 
 
 class Recorder:
@@ -83,3 +94,60 @@ def test_a_patch_names_every_file() -> None:
     assert edited_paths("apply_patch", {}, {"files": files}, FOLDER) == ["a.py", "c.py"]
     assert edited_paths("write", {"filePath": "/work/run/d.py"}, {}, FOLDER) == ["d.py"]
     assert edited_paths("bash", {"command": "touch e.py"}, {}, FOLDER) == []
+
+
+FOR_EVER = int((time.time() + 400 * 24 * 3600) * 1000)
+NONE = [
+    {"type": "api", "key": "k"},
+    _account(expires="x"),
+    _account(expires=9e18),
+    _account(expires=True),
+    _account(expires=-1),
+    _account(expires=FOR_EVER),
+    _account(access=["a"]),
+    _account(refresh="r" * 20_000),
+    _account(access="a\nb"),
+    "a string",
+    None,
+]
+
+
+class Printed:
+    """A sandbox in which every command prints this."""
+
+    def __init__(self, output: bytes) -> None:
+        self.output = output
+
+    async def exec(self, *_: Any, **__: Any) -> Finished:
+        return Finished(0, self.output, b"")
+
+
+async def test_of_what_an_agent_may_have_written_only_accounts_are_believed() -> None:
+    entries: dict[str, Any] = {f"none-{number}": entry for number, entry in enumerate(NONE)}
+    entries["real"] = _account(accountId="id", enterpriseUrl="e.example", other={"more": 1}, scope="s" * 9999)
+    sandbox: Any = Printed(json.dumps(entries).encode())
+    assert await accounts(sandbox, BOX) == {"real": _account(accountId="id")}
+    for nonsense in (b"", b"[]", b"[" * 100_000, b'"x"', b"\xff"):
+        broken: Any = Printed(nonsense)
+        assert await accounts(broken, BOX) == {}
+
+
+async def test_a_finished_run_does_not_fail_for_tokens_that_cannot_be_kept() -> None:
+    async def keep_account(*_: Any, **__: Any) -> None:
+        raise OSError("the database is away")
+
+    sandbox = Printed(json.dumps({"openai": _account()}).encode())
+    here: Any = SimpleNamespace(sandbox=sandbox, product=SimpleNamespace(keep_account=keep_account))
+    await keep_accounts(here, BOX.user_id, BOX, [ProviderKey("openai", "", account=_account())])
+
+
+@pytest.mark.parametrize("there", [*NONE, _account(expires=999), _account(access="renewed", expires=2000)])
+def test_a_renewed_account_stays_in_the_sandbox_and_nothing_else(there: Any, tmp_path: Path) -> None:
+    path = tmp_path / ".local/share/opencode/auth.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps({"openai": there, "demo": "x"}))
+    given = {"keys": {}, "accounts": {"openai": _account()}, "config": {}, "demo": False, "demo_state": "x"}
+    run = [sys.executable, "-c", STORE]
+    subprocess.run(run, input=json.dumps(given).encode(), env={"HOME": str(tmp_path)}, check=True)
+    renewed = isinstance(there, dict) and there.get("access") == "renewed"
+    assert json.loads(path.read_text()) == {"openai": there if renewed else _account()}
