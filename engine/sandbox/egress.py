@@ -56,7 +56,7 @@ class EgressProxy:
     # -- policies -------------------------------------------------------------------------------
 
     async def allow(self, user_id: UUID, egress: Egress) -> None:
-        """Holds for new connections from now on."""
+        """Holds from now on, for what is open too: the proxy sees the change within a moment."""
         await asyncio.to_thread(self._write, user_id, egress)
 
     async def _prepare(self, user_id: UUID) -> None:

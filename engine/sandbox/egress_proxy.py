@@ -4,8 +4,8 @@
 
 Where there is POLICIES/<user>.json, it listens on SOCKETS/<user>/proxy.sock, which that user's containers
 alone have. So a connection's user is told by the socket it came through: nothing that an agent could say
-counts. The policy is read for each connection, and a change holds for the next one. Names are resolved here,
-and the address that is connected to is the one that was judged. What was refused is left in
+counts. The policy is read for each connection, and what is open is judged anew when it changes. Names are
+resolved here, and the address that is connected to is the one that was judged. What was refused is left in
 SOCKETS/<user>/refused.json for the engine to tell; nothing else is noted. Without dependencies.
 """
 
@@ -20,6 +20,7 @@ import socket
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -110,13 +111,29 @@ def asked(head: bytes) -> tuple[str, int, bytes]:
     return host, port, ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
 
 
+@dataclass(frozen=True, eq=False)
+class Open:
+    """A connection that is let through, and both its ends."""
+
+    host: str
+    port: int
+    ips: list[str]
+    ends: tuple[asyncio.StreamWriter, asyncio.StreamWriter]
+
+    def cut(self) -> None:
+        for end in self.ends:
+            end.transport.abort()
+
+
 class User:
     """One user's way out."""
 
     def __init__(self, policy: Path, folder: Path) -> None:
         self.policy = policy
         self.folder = folder
-        self.open = 0
+        self.count = 0
+        self.open: set[Open] = set()
+        self.seen = self.version()
         self.refused: dict[str, float] = {}
         self.told = True
         self.lookups = ThreadPoolExecutor(LOOKUPS)
@@ -125,7 +142,7 @@ class User:
         return await asyncio.start_unix_server(self.serve, self.folder / "proxy.sock", limit=HEAD)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.open += 1
+        self.count += 1
         try:
             await self.forward(reader, writer)
         except Refused as error:
@@ -133,11 +150,11 @@ class User:
         except (OSError, asyncio.IncompleteReadError, TimeoutError):
             pass  # one of the two has gone
         finally:
-            self.open -= 1
+            self.count -= 1
             writer.transport.abort()
 
     async def forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if self.open > MOST_CONNECTIONS:
+        if self.count > MOST_CONNECTIONS:
             raise Refused(503, "too many connections at once")
         try:
             async with asyncio.timeout(HEAD_SECONDS):
@@ -145,17 +162,14 @@ class User:
         except asyncio.LimitOverrunError:
             raise Refused(431, "the request's head is too long") from None
         host, port, request = asked(head)
-        policy = json.loads(self.policy.read_bytes())
-        try:
-            rule = rule_for(policy, host, port)
-            ips = await self.addresses(host, port)
-            judge(host, ips, rule, policy["own"])
-        except Refused as error:
-            if error.status == 403:
-                self.note(host, port)
-            raise
+        self.permit(host, port, [])  # the name itself could carry something out
+        ips = await self.addresses(host, port)
+        self.permit(host, port, ips)
         upstream, onward = await connected(host, port, ips)
+        opened = Open(host, port, ips, (writer, onward))
+        self.open.add(opened)
         try:
+            self.permit(host, port, ips)  # as it is now: from here on a change finds it among the open ones
             onward.write(request)
             if not request:
                 writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
@@ -163,7 +177,36 @@ class User:
             await flushed(onward)
             await flushed(writer)
         finally:
+            self.open.discard(opened)
             onward.transport.abort()
+
+    def permit(self, host: str, port: int, ips: list[str]) -> None:
+        """Refused, and noted, where the policy as it is now does not let this user reach that."""
+        policy = json.loads(self.policy.read_bytes())
+        try:
+            judge(host, ips, rule_for(policy, host, port), policy["own"])
+        except Refused:
+            self.note(host, port)
+            raise
+
+    def version(self) -> tuple[int, int]:
+        found = self.policy.stat()
+        return found.st_mtime_ns, found.st_ino
+
+    def keep_to_policy(self) -> None:
+        """Cut what a policy that has changed no longer allows."""
+        if (version := self.version()) == self.seen:
+            return
+        for opened in list(self.open):
+            try:
+                self.permit(opened.host, opened.port, opened.ips)
+            except Refused:
+                opened.cut()
+        self.seen = version
+
+    def cut(self) -> None:
+        for opened in list(self.open):
+            opened.cut()
 
     async def addresses(self, host: str, port: int) -> list[str]:
         look = functools.partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
@@ -258,13 +301,16 @@ async def main(policies: Path, sockets: Path) -> None:
     while True:
         wanted = known(policies)
         for name in wanted - users.keys():
-            user = User(policies / f"{name}.json", sockets / name)
             with contextlib.suppress(OSError):  # its folder is being made or removed
+                user = User(policies / f"{name}.json", sockets / name)
                 users[name] = user, await user.listen()
         for name in users.keys() - wanted:
-            users.pop(name)[1].close()
+            user, listening = users.pop(name)
+            listening.close()
+            user.cut()
         for user, _ in users.values():
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError):  # its files are being made or removed
+                user.keep_to_policy()
                 user.tell()
         await asyncio.sleep(LOOK_SECONDS)
 

@@ -14,7 +14,7 @@ import pytest
 
 from engine.ports import Egress, EgressMode
 from engine.public import is_private
-from engine.sandbox import egress_rules, egress_way
+from engine.sandbox import egress_proxy, egress_rules, egress_way
 from engine.sandbox.egress import _program
 from engine.settings import EngineSettings
 from tests.support.needs import require
@@ -139,6 +139,37 @@ async def test_the_policy_is_read_for_each_connection_and_refusals_are_noted(way
             await asyncio.sleep(0.05)
 
 
+async def tunnel(way: Way) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """An open one, on which nothing was said yet."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", way.port)
+    writer.write(f"CONNECT {way.server[0]}:{way.server[1]} HTTP/1.1\r\n\r\n".encode())
+    assert b" 200 " in await reader.readuntil(b"\r\n\r\n")
+    return reader, writer
+
+
+async def test_a_changed_policy_cuts_what_is_open_and_now_refused_alone(way: Way) -> None:
+    await first(way)
+    host = f"{way.server[0]}:{way.server[1]}"
+    reader, writer = await tunnel(way)
+    way.choose("listed", host, "other.example")
+    await asyncio.sleep(3 * egress_proxy.LOOK_SECONDS)
+    writer.write(b"GET /large HTTP/1.0\r\n\r\n")
+    assert (await reader.read()).endswith(LARGE)
+    writer.close()
+    reader, writer = await tunnel(way)
+    way.choose("none")
+    async with asyncio.timeout(10):
+        assert await cut(reader)
+    writer.close()
+
+
+async def cut(reader: asyncio.StreamReader) -> bool:
+    try:
+        return await reader.read() == b""
+    except ConnectionResetError:
+        return True
+
+
 async def test_a_connection_that_says_too_much_or_nothing_is_ended(way: Way) -> None:
     await first(way)
     for said, answer in ((b"GET /" + b"a" * 20_000, b" 431 "), (b"nonsense\r\n\r\n", b" 400 ")):
@@ -150,7 +181,11 @@ async def test_a_connection_that_says_too_much_or_nothing_is_ended(way: Way) -> 
 
 async def test_a_user_who_is_gone_has_no_way_out_and_others_keep_theirs(way: Way) -> None:
     await first(way)
+    reader, writer = await tunnel(way)
     (way.folder / "policies" / "user.json").unlink()
+    async with asyncio.timeout(10):
+        assert await cut(reader)
+    writer.close()
     async with way.client() as client, asyncio.timeout(20):
         while True:
             try:
