@@ -1,6 +1,6 @@
 """What the engine asks of the product (`engine.ports.Product`). Runs in the worker's process."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -55,8 +55,11 @@ class OpenLinear:
         ]
 
     async def egress(self, user_id: UUID) -> Egress:
+        return (await self.egresses([user_id]))[user_id]
+
+    async def egresses(self, user_ids: Collection[UUID]) -> Mapping[UUID, Egress]:
         async with db.transaction() as session:
-            return await preferences.egress(session, user_id)
+            return await preferences.egresses(session, user_ids)
 
     async def sign_in_code(self, user_id: UUID, provider: str) -> str:
         try:

@@ -1,6 +1,6 @@
 """What the engine asks of the product."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 from uuid import UUID
@@ -66,6 +66,9 @@ class Product(Protocol):
 
     async def egress(self, user_id: UUID) -> Egress:
         """What this user lets their agents reach."""
+
+    async def egresses(self, user_ids: Collection[UUID]) -> Mapping[UUID, Egress]:
+        """The same for many at once."""
 
     async def sign_in_code(self, user_id: UUID, provider: str) -> str:
         """What the user brought back from the provider's page; "" where there is no code to bring.

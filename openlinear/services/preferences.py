@@ -1,5 +1,8 @@
 """How a user's tasks are run."""
 
+from collections import defaultdict
+from collections.abc import Collection
+from datetime import timedelta
 from typing import Any, TypedDict, cast
 from uuid import UUID
 
@@ -14,7 +17,8 @@ from engine.limits import Limits
 from engine.ports import Egress, EgressMode
 from openlinear import settings
 from openlinear.engine_client import engine_client
-from openlinear.models import Preferences, Provider
+from openlinear.models import Preferences, Provider, ProviderSignIn
+from openlinear.models.columns import now
 from openlinear.services.errors import Invalid
 from openlinear.services.limits import LimitsPatch, changed
 from openlinear.services.views import Actor, ExecutionSettings
@@ -23,6 +27,7 @@ MOST = {"parallel_limit": 50, "max_batch_size": 50}
 BEHAVIORS = ("skip", "fail", "resolve")
 NETWORKS = ("open", "listed", "none")
 MOST_HOSTS = 100
+SIGN_IN_ENDS_AFTER = timedelta(minutes=15)
 
 
 class SettingsPatch(TypedDict, total=False):
@@ -61,13 +66,33 @@ async def slots(session: AsyncSession, user_id: UUID) -> int:
     return row.parallel_limit if row is not None else ExecutionSettings().parallel_limit
 
 
-async def egress(session: AsyncSession, user_id: UUID) -> Egress:
-    """What a user's agents may reach. For the engine; no actor."""
-    row = await session.get(Preferences, user_id, populate_existing=True)
-    rows = await session.scalars(select(Provider).where(col(Provider.user_id) == user_id))
-    providers = tuple(sorted(one.base_url or one.provider_id for one in rows))
-    chosen = (row.network if row else None) or settings.get_settings().egress_default
-    return Egress(cast(EgressMode, chosen), tuple(row.network_hosts) if row else (), providers)
+async def egresses(session: AsyncSession, user_ids: Collection[UUID]) -> dict[UUID, Egress]:
+    """What these users' agents may reach; a provider that one is signing in to is among it. For the engine;
+    no actor.
+    """
+    chosen = await session.scalars(
+        select(Preferences)
+        .where(col(Preferences.user_id).in_(user_ids))
+        .execution_options(populate_existing=True)
+    )
+    rows = {row.user_id: row for row in chosen}
+    providers: defaultdict[UUID, set[str]] = defaultdict(set)
+    for one in await session.scalars(select(Provider).where(col(Provider.user_id).in_(user_ids))):
+        providers[one.user_id].add(one.base_url or one.provider_id)
+    begun = select(ProviderSignIn).where(
+        col(ProviderSignIn.user_id).in_(user_ids), col(ProviderSignIn.began_at) > now() - SIGN_IN_ENDS_AFTER
+    )
+    for sign_in in await session.scalars(begun):
+        providers[sign_in.user_id].add(sign_in.provider_id)
+    default = settings.get_settings().egress_default
+    return {
+        user_id: Egress(
+            cast(EgressMode, (row.network if (row := rows.get(user_id)) else None) or default),
+            tuple(row.network_hosts) if row else (),
+            tuple(sorted(providers[user_id])),
+        )
+        for user_id in user_ids
+    }
 
 
 async def update_settings(session: AsyncSession, actor: Actor, patch: SettingsPatch) -> ExecutionSettings:

@@ -4,7 +4,6 @@ The engine asks the user's own agent server; what it hands back is sealed here.
 """
 
 from collections.abc import Mapping
-from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -21,9 +20,9 @@ from openlinear.models import Provider, ProviderSignIn
 from openlinear.models.columns import now
 from openlinear.services import credentials, providers
 from openlinear.services.errors import Conflict, Invalid, NotFound, Unavailable
+from openlinear.services.preferences import SIGN_IN_ENDS_AFTER
 from openlinear.services.views import Actor, ProviderView
 
-ENDS_AFTER = timedelta(minutes=15)
 CODE_LIMIT = 4096
 AWAY = "No engine answered. Start one (`openlinear up`), then try again."
 NO_SIGN_IN = "You have not begun to sign in to this provider, or too long ago. Begin again."
@@ -57,7 +56,7 @@ async def end(actor: Actor, provider_id: str, code: str | None) -> ProviderView:
         raise Invalid("The code is not one.", code="must be printable ASCII")
     async with db.transaction() as session:
         row = await session.get(ProviderSignIn, (actor.id, provider_id), with_for_update=True)
-        if row is None or row.began_at < now() - ENDS_AFTER:
+        if row is None or row.began_at < now() - SIGN_IN_ENDS_AFTER:
             raise Conflict(NO_SIGN_IN)
         row.code_secret = credentials.seal_code(code)
         method = row.method
@@ -89,7 +88,7 @@ async def try_out(actor: Actor, provider_id: str, model: str | None = None) -> s
 async def code(session: AsyncSession, user_id: UUID, provider_id: str) -> str:
     """For the engine, once: what the user brought back. NotFound when there is no sign-in."""
     row = await session.get(ProviderSignIn, (user_id, provider_id), with_for_update=True)
-    if row is None or row.code_secret is None or row.began_at < now() - ENDS_AFTER:
+    if row is None or row.code_secret is None or row.began_at < now() - SIGN_IN_ENDS_AFTER:
         raise NotFound(NO_SIGN_IN)
     return credentials.unseal_code(row.code_secret)
 

@@ -3,13 +3,13 @@
 import asyncio
 from collections.abc import Mapping
 from dataclasses import asdict
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any, cast
 from uuid import UUID, uuid4
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import delete, select
 
 from engine import egress
 from engine.client import Engine
@@ -28,6 +28,8 @@ from tests.support.engine import new_run, recorder_of
 from tests.support.product import Workerless
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+PROJECT = uuid4()
 
 # -- the choice -----------------------------------------------------------------------------------
 
@@ -84,11 +86,14 @@ class Cage:
         self.users: set[UUID] = {uuid4()}
         self.told: asyncio.Queue[tuple[UUID, Egress]] = asyncio.Queue()
         self.hosts: dict[str, float] = {}
+        self.broken: set[UUID] = set()
 
     async def found(self) -> dict[UUID, str]:
         return dict.fromkeys(self.users, "running")
 
     async def allow(self, user_id: UUID, wanted: Egress) -> None:
+        if user_id in self.broken:
+            raise OSError("its folder cannot be written")
         await self.told.put((user_id, wanted))
 
     async def refused(self, user_id: UUID) -> Mapping[str, float]:
@@ -98,9 +103,11 @@ class Cage:
 class Chosen:
     def __init__(self) -> None:
         self.egress_of = Egress("listed")
+        self.asked = 0
 
-    async def egress(self, user_id: UUID) -> Egress:
-        return self.egress_of
+    async def egresses(self, user_ids: list[UUID]) -> dict[UUID, Egress]:
+        self.asked += 1
+        return dict.fromkeys(user_ids, self.egress_of)
 
 
 async def test_a_choice_holds_at_once(engine_database: Database, engine_client: Engine) -> None:
@@ -123,9 +130,55 @@ async def test_a_choice_holds_at_once(engine_database: Database, engine_client: 
         await asyncio.gather(*serving, return_exceptions=True)
 
 
+async def test_who_cannot_be_told_is_tried_again_and_keeps_nobody_else_from_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(egress, "AGAIN_SECONDS", 0.0)
+    cage, product, signals = Cage(), Chosen(), Signals("")
+    (first,) = cage.users
+    cage.users, cage.broken = {first, uuid4(), uuid4()}, {first}
+    here = cast(World, SimpleNamespace(sandbox=cage, product=product, signals=signals))
+    serving = asyncio.create_task(egress.serve(here))
+    try:
+        async with asyncio.timeout(10):
+            assert {(await cage.told.get())[0] for _ in range(2)} == cage.users - {first}
+            assert product.asked == 1, "one query for all"
+            cage.broken = set()
+            while (await cage.told.get())[0] != first:
+                pass
+    finally:
+        serving.cancel()
+        await asyncio.gather(serving, return_exceptions=True)
+
+
+async def test_hosts_are_not_named_where_they_may_be_another_projects(engine_database: Database) -> None:
+    cage, user = Cage(), uuid4()
+    here = cast(World, SimpleNamespace(sandbox=cage, database=engine_database))
+    cage.hosts = {"internal.example": NOW.timestamp() + 1}
+
+    async def told(ended: datetime | None, **changes: Any) -> list[str]:
+        other = Run(**asdict(new_run(user, **changes)), branch="b", started_at=NOW - HOUR, ended_at=ended)
+        run = Run(**asdict(new_run(user, project_id=PROJECT)), branch="b", started_at=NOW, ended_at=NOW)
+        async with engine_database.transaction() as session:
+            session.add_all([other, run])
+        async with egress.telling(here, run, recorder_of(engine_database, run.id)):
+            pass
+        async with engine_database.transaction() as session:
+            said = (await session.scalars(select(RunEvent.message).where(RunEvent.run_id == run.id))).all()
+            await session.execute(delete(Run).where(Run.id == other.id))
+        return [text or "" for text in said]
+
+    named = ["Network: internal.example was refused to your agents. Add it under Settings, Network."]
+    assert await told(NOW - HOUR / 2) == named
+    assert await told(NOW, project_id=PROJECT) == named
+    assert await told(None) == [
+        "Network: hosts were refused to your agents meanwhile. See which under Settings, Network."
+    ]
+
+
 async def test_what_was_refused_is_told_once_in_the_runs_log(engine_database: Database) -> None:
     cage = Cage()
-    here = cast(World, SimpleNamespace(sandbox=cage))
+    here = cast(World, SimpleNamespace(sandbox=cage, database=engine_database))
     async with engine_database.transaction() as session:
         run = Run(**asdict(new_run(uuid4())), branch="b", started_at=NOW)
         session.add(run)
