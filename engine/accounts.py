@@ -1,7 +1,7 @@
 """A person's connection to model providers, asked of their own agent server while they wait.
 
-DBOS keeps arguments and answers of these workflows, so they hold no secret: a code to sign in with comes
-from the product, and the account that it opens goes back there.
+DBOS keeps arguments and answers of these workflows, so they hold no secret: what a sign-in begins with and
+its code come from the product, and the account that it opens goes back there.
 """
 
 import asyncio
@@ -37,6 +37,7 @@ class Began(Told):
     url: str
     method: str
     instructions: str
+    way: int
 
 
 @DBOS.workflow(name="try_provider")
@@ -73,14 +74,18 @@ async def begin_sign_in(user_id: str, provider: str, method: str) -> Began:
 
 @DBOS.step(name="begin")
 async def begin_step(user_id: str, provider: str, method: str) -> Began:
+    """`method` is a number, or "" for the first that works from here."""
     here = world()
     try:
-        await egress.allow(here, UUID(user_id))
+        inputs = await here.product.sign_in_inputs(UUID(user_id), provider)
+        await egress.allow(here, UUID(user_id))  # the provider that is signed in to is among it
         async with here.containers.visit(UUID(user_id)) as box, _server(here, box) as server:
-            found = await opencode_auth.begin(server, provider, int(method))
+            found = await opencode_auth.begin(server, provider, int(method) if method else None, inputs)
     except RunError as error:
-        return Began(url="", method="", instructions="", error=error.reason)
-    return Began(url=found.url, method=found.method, instructions=found.instructions, error=None)
+        return Began(url="", method="", instructions="", way=0, error=error.reason)
+    return Began(
+        url=found.url, method=found.method, instructions=found.instructions, way=found.way, error=None
+    )
 
 
 @DBOS.workflow(name="end_sign_in")
@@ -94,6 +99,7 @@ async def end_step(user_id: str, provider: str, method: str) -> Told:
     here = world()
     try:
         code = await here.product.sign_in_code(UUID(user_id), provider)
+        await egress.allow(here, UUID(user_id))  # it may have been told before this sign-in began
         async with here.containers.visit(UUID(user_id)) as box, _server(here, box) as server:
             await opencode_auth.end(server, provider, int(method), code)
             entry = (await opencode_auth.accounts(here.sandbox, box)).get(provider)

@@ -141,6 +141,12 @@ class Engine:
         """Somebody chose anew what their agents may reach: it holds once the transaction commits."""
         await stir(session, EGRESS)
 
+    async def refused_hosts(self, user_id: UUID) -> list[str]:
+        """Hosts that this user's agents asked for of late and were refused, the latest first. Agents named
+        them. EngineAway when no worker answers.
+        """
+        return [str(host) for host in await self.call("refused_hosts", str(user_id))]
+
     async def check_remote(self, project_id: UUID, user_id: UUID) -> RemoteFound:
         """Ask a worker what the project's remote says of itself. EngineAway when none answers."""
         found = await self.call("check_remote", str(project_id), str(user_id))
@@ -151,10 +157,13 @@ class Engine:
         told = await self.call("try_provider", str(user_id), provider, model, seconds=PROVIDER_SECONDS)
         return str(told["error"]) if told["error"] else None
 
-    async def begin_sign_in(self, user_id: UUID, provider: str, method: int) -> SignInFound:
-        """Where this user signs in to a provider. EngineAway when no worker answers."""
-        told = await self.call("begin_sign_in", str(user_id), provider, str(method), seconds=PROVIDER_SECONDS)
-        return SignInFound(told["url"], told["method"], told["instructions"], told["error"])
+    async def begin_sign_in(self, user_id: UUID, provider: str, method: int | None) -> SignInFound:
+        """Where this user signs in to a provider; without a `method`, by the first that works from where
+        agents run. EngineAway when no worker answers.
+        """
+        wanted = "" if method is None else str(method)
+        told = await self.call("begin_sign_in", str(user_id), provider, wanted, seconds=PROVIDER_SECONDS)
+        return SignInFound(told["url"], told["method"], told["instructions"], told["error"], told["way"])
 
     async def end_sign_in(self, user_id: UUID, provider: str, method: int) -> str | None:
         """Have a worker fetch the code from the product and hand it in: why that failed, or None."""

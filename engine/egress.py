@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from uuid import UUID
 
+from dbos import DBOS
 from sqlalchemy import exists, or_, select
 from sqlmodel import col
 
@@ -14,7 +15,7 @@ from engine.errors import RunError
 from engine.models import Batch, Run
 from engine.record import Entry, Recorder
 from engine.signals import EGRESS
-from engine.world import World
+from engine.world import World, world
 
 log = logging.getLogger(__name__)
 
@@ -53,6 +54,18 @@ async def _told_all(here: World) -> bool:
             log.warning("the network policy of user %s could not be told: %s", user_id, error)
             told = False
     return told
+
+
+@DBOS.workflow(name="refused_hosts")
+async def refused_hosts(user_id: str) -> list[str]:
+    """For the user alone."""
+    return await refused_step(user_id)
+
+
+@DBOS.step(name="refused")
+async def refused_step(user_id: str) -> list[str]:
+    refused = await world().sandbox.refused(UUID(user_id))
+    return sorted(refused, key=lambda host: refused[host], reverse=True)
 
 
 @asynccontextmanager

@@ -9,12 +9,14 @@ HOST = re.compile(
 """`example.com`, every name below it as `*.example.com`, either with a port that is not the web's."""
 
 PROVIDERS = {
-    "anthropic": "api.anthropic.com",
-    "openai": "api.openai.com",
-    "google": "generativelanguage.googleapis.com",
-    "openrouter": "openrouter.ai",
+    "anthropic": ("api.anthropic.com",),
+    "openai": ("api.openai.com", "auth.openai.com", "chatgpt.com"),
+    "google": ("generativelanguage.googleapis.com",),
+    "openrouter": ("openrouter.ai",),
 }
-"""Where the model providers are that need no address."""
+"""Where the model providers are that need no address, and where OpenCode signs in to those that it can: an
+account's tokens come from one host, its answers from another.
+"""
 
 REGISTRIES = (
     "registry.npmjs.org",

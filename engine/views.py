@@ -122,6 +122,8 @@ class SignInFound:
     method: str
     instructions: str
     error: str | None = None
+    way: int = 0
+    """Which of the provider's ways it is, counted from 0."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,6 +61,13 @@ class OpenLinear:
         async with db.transaction() as session:
             return await preferences.egresses(session, user_ids)
 
+    async def sign_in_inputs(self, user_id: UUID, provider: str) -> Mapping[str, str]:
+        try:
+            async with db.transaction() as session:
+                return await sign_ins.inputs(session, user_id, provider)
+        except vault.Unreadable:
+            raise RunError(sign_ins.NO_SIGN_IN, "authentication") from None
+
     async def sign_in_code(self, user_id: UUID, provider: str) -> str:
         try:
             async with db.transaction() as session:

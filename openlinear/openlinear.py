@@ -29,6 +29,7 @@ from openlinear.pages.inbox import InboxState, inbox_page
 from openlinear.pages.join import ROUTE as JOIN
 from openlinear.pages.join import JoinState, join_page
 from openlinear.pages.projects import ProjectsState, home_page, projects_page
+from openlinear.pages.providers import ProvidersState
 from openlinear.pages.repositories import RepositoriesState
 from openlinear.pages.settings import SettingsState, settings_page
 from openlinear.pages.sign_in import administrator_page, forgot_page, login_page, register_page, reset_page
@@ -145,7 +146,7 @@ app.add_page(
     settings_page,
     route="/settings",
     title="Settings · OpenLinear",
-    on_load=[Elsewhere.arrive, ShellState.load, SettingsState.load, NetworkState.load],
+    on_load=[Elsewhere.arrive, ShellState.load, SettingsState.load, ProvidersState.load, NetworkState.load],
 )
 app.add_page(
     storage_page,

@@ -3,9 +3,12 @@
 import asyncio
 import json
 import time
+from collections.abc import Mapping
 from pathlib import PurePosixPath
-from typing import Any
-from urllib.parse import quote
+from typing import Any, Literal
+from urllib.parse import parse_qs, quote, urlsplit
+
+import httpx
 
 from engine.agents.opencode_api import Server
 from engine.agents.opencode_errors import failure
@@ -28,6 +31,18 @@ _MORE_CHARS = 512
 YEAR_MS = 366 * 24 * 3600 * 1000
 """No token is good for longer."""
 _NOTHING = RunError("The provider did not let you in. Sign in again, with a fresh code.", "authentication")
+_UNFINISHED = RunError(
+    "Nobody has signed in on the provider's page yet. Sign in again: first on that page, then finish here.",
+    "authentication",
+)
+_ELSEWHERE = RunError(
+    "This way to sign in leads back to the machine that agents run on, which your browser does not reach. "
+    "Choose another of the provider's ways, or enter a key.",
+    "invalid_request",
+)
+_UNREACHED = RunError(
+    "The provider did not answer, so nobody can sign in there now. Try again later.", "network"
+)
 
 
 async def sign_in_methods(server: Server, provider: str) -> list[str]:
@@ -36,17 +51,42 @@ async def sign_in_methods(server: Server, provider: str) -> list[str]:
     return [str(one.get("label") or provider) if one.get("type") == "oauth" else "" for one in methods]
 
 
-async def begin(server: Server, provider: str, method: int) -> SignIn:
-    """Where the person has to go. RunError when the provider has no such way in."""
+async def begin(server: Server, provider: str, method: int | None, inputs: Mapping[str, str]) -> SignIn:
+    """Where the person has to go; without a `method`, by the first that works from here.
+
+    RunError when the provider has no such way in.
+    """
     labels = await sign_in_methods(server, provider)
-    if method >= len(labels) or not labels[method]:
+    ways = [way for way, label in enumerate(labels) if label and method in (None, way)]
+    if not ways:
         raise RunError("This provider has no account to sign in with here. Enter a key.", "invalid_request")
+    # One that is for a browser on the agent's own machine need not be asked first.
+    for way in sorted(ways, key=lambda one: "browser" in labels[one].lower()):
+        found = await _authorized(server, provider, way, inputs)
+        if not _comes_back_here(found.url):
+            return found
+    raise _ELSEWHERE
+
+
+async def _authorized(server: Server, provider: str, way: int, inputs: Mapping[str, str]) -> SignIn:
     path = f"/provider/{quote(provider, safe='')}/oauth/authorize"
-    told = await server.post(path, {"method": method})
+    try:
+        told = await server.post(path, {"method": way, **({"inputs": dict(inputs)} if inputs else {})})
+    except RunError as error:
+        if "answered 4" in error.reason:
+            raise RunError("The provider takes other inputs to sign in with.", "invalid_request") from error
+        raise (_UNREACHED if "answered 5" in error.reason else error) from error
     url = str((told or {}).get("url", ""))
     if not url.startswith("https://"):
         raise RunError("The provider named no page to sign in on. Try again.", "invalid_request")
-    return SignIn(url, "code" if told["method"] == "code" else "auto", str(told.get("instructions", "")))
+    kind: Literal["code", "auto"] = "code" if told["method"] == "code" else "auto"
+    return SignIn(url, kind, str(told.get("instructions", "")), way)
+
+
+def _comes_back_here(url: str) -> bool:
+    """Whether the page sends the browser on to the agent's own machine, where nobody's browser is."""
+    returns = parse_qs(urlsplit(url).query).get("redirect_uri", [""])[0]
+    return (urlsplit(returns).hostname or "") in ("localhost", "127.0.0.1", "::1")
 
 
 async def end(server: Server, provider: str, method: int, code: str) -> None:
@@ -56,6 +96,8 @@ async def end(server: Server, provider: str, method: int, code: str) -> None:
         if await server.post(path, {"method": method, **({"code": code} if code else {})}) is not True:
             raise _NOTHING
     except RunError as error:
+        if isinstance(error.__cause__, httpx.TimeoutException):
+            raise _UNFINISHED from error
         raise (_NOTHING if "answered 4" in error.reason else error) from error
 
 

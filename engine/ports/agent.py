@@ -33,6 +33,8 @@ class SignIn:
     url: str
     method: Literal["code", "auto"]
     instructions: str
+    way: int
+    """Which of the provider's ways it is, counted from 0."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,6 +70,9 @@ class Product(Protocol):
     async def egresses(self, user_ids: Collection[UUID]) -> Mapping[UUID, Egress]:
         """The same for many at once."""
 
+    async def sign_in_inputs(self, user_id: UUID, provider: str) -> Mapping[str, str]:
+        """What the user told of themselves for the sign-in that they begin, which may hold secrets."""
+
     async def sign_in_code(self, user_id: UUID, provider: str) -> str:
         """What the user brought back from the provider's page; "" where there is no code to bring.
 

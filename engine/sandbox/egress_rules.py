@@ -20,12 +20,12 @@ _IF6 = Path("/proc/net/if_inet6")
 
 def policy(egress: Egress, settings: EngineSettings) -> dict[str, Any]:
     """{mode, rules, own}. Model providers are in every one: an agent without its model does nothing."""
-    rules = [_provider(one, settings) for one in egress.providers]
+    rules = [rule for one in egress.providers for rule in _provider(one, settings)]
     if egress.mode != "none":
         # What the operator lists may be in their own network; nobody else opens that.
         rules += [_named(host, private=True) for host in settings.egress_hosts]
         rules += [_named(host, private=False) for host in (*REGISTRIES, *egress.hosts)]
-    return {"mode": egress.mode, "rules": [rule for rule in rules if rule], "own": own_addresses()}
+    return {"mode": egress.mode, "rules": rules, "own": own_addresses()}
 
 
 def _named(host: str, *, private: bool) -> dict[str, Any]:
@@ -33,15 +33,14 @@ def _named(host: str, *, private: bool) -> dict[str, Any]:
     return {"host": name, "ports": [int(port)] if port else list(WEB_PORTS), "private": private}
 
 
-def _provider(where: str, settings: EngineSettings) -> dict[str, Any] | None:
-    """`where` is a base URL, or the id of a provider whose host is known."""
+def _provider(where: str, settings: EngineSettings) -> list[dict[str, Any]]:
+    """`where` is a base URL, or the id of a provider whose hosts are known."""
     if "://" not in where:
-        host = PROVIDERS.get(where)
-        return {"host": host, "ports": [443], "private": False} if host else None
+        return [{"host": host, "ports": [443], "private": False} for host in PROVIDERS.get(where, ())]
     parts = urlsplit(where)
     port = parts.port or (443 if parts.scheme == "https" else 80)
     host = (parts.hostname or "").rstrip(".")
-    return {"host": host, "ports": [port], "private": settings.allow_local_remotes}
+    return [{"host": host, "ports": [port], "private": settings.allow_local_remotes}]
 
 
 def own_addresses() -> list[str]:

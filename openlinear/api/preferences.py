@@ -60,7 +60,17 @@ class ProviderId(Shape):
 
 class SignInWish(Shape):
     provider_id: str
-    method: StrictInt = Field(0, ge=0, le=19, description="Which of the provider's ways.")
+    method: StrictInt | None = Field(
+        None,
+        ge=0,
+        le=19,
+        description="Which of the provider's ways; without one, the first that works from where agents run.",
+    )
+    inputs: dict[str, SecretStr] | None = Field(
+        None,
+        description="What that way asks of the person. It is not kept.",
+        json_schema_extra={"maxProperties": sign_ins.MOST_INPUTS},
+    )
 
 
 class SignInPage(Shape):
@@ -165,7 +175,8 @@ async def disconnect(
 @router.post("/opencode/auth/oauth/authorize", tags=["providers"])
 async def begin_sign_in(body: SignInWish, actor: Me) -> SignInPage:
     """The provider's page to sign in on. A second one replaces the first; it ends after 15 minutes."""
-    return SignInPage.model_validate(await sign_ins.begin(actor, body.provider_id, body.method))
+    inputs = {name: value.get_secret_value() for name, value in (body.inputs or {}).items()}
+    return SignInPage.model_validate(await sign_ins.begin(actor, body.provider_id, body.method, inputs))
 
 
 @router.post("/opencode/auth/oauth/callback", tags=["providers"])

@@ -1,5 +1,7 @@
 """What one's agents reach, as chosen on the settings page."""
 
+from typing import Any
+
 import reflex as rx
 
 from openlinear.components import ui
@@ -25,6 +27,9 @@ class NetworkState(Personal, rx.State):
     kept: bool = True
     """Whether the sandbox keeps agents to it."""
     network_error: str = ""
+    refused: list[str] = []
+    asked: bool = False
+    asking: bool = False
 
     @rx.event
     async def load(self) -> None:
@@ -32,6 +37,7 @@ class NetworkState(Personal, rx.State):
             chosen = await preferences.get_settings(session, actor)
             self.kept = await sandbox.keeps_egress(session, actor)
         self.network, self.hosts = chosen.network, "\n".join(chosen.network_hosts)
+        self.asked = False
 
     @rx.event
     async def set_network(self, mode: str) -> None:
@@ -43,6 +49,20 @@ class NetworkState(Personal, rx.State):
         hosts = text.replace(",", " ").split()
         if hosts != self.hosts.split() or self.network_error:
             await self._save({"network_hosts": hosts})
+
+    @rx.event
+    async def show_refused(self) -> Any:
+        """Asked of the engine, which alone knows it."""
+        self.network_error, self.asking = "", True
+        yield
+        try:
+            async with self._acting() as (_, actor):
+                pass
+            self.refused, self.asked = await sandbox.refused_hosts(actor), True
+        except ServiceError as error:
+            self.network_error = str(error)
+        finally:
+            self.asking = False
 
     async def _save(self, patch: preferences.SettingsPatch) -> None:
         self.network_error = ""
@@ -91,6 +111,32 @@ def network_section() -> rx.Component:
                 class_name="field",
             ),
         ),
-        rx.cond(NetworkState.kept, rx.fragment(), rx.el.p(UNKEPT, class_name="meta")),
+        rx.cond(NetworkState.kept, _refused(), rx.el.p(UNKEPT, class_name="meta")),
         ui.error_line(NetworkState.network_error),
+    )
+
+
+def _refused() -> rx.Component:
+    """Of all this person's projects: nobody else sees it."""
+    return rx.fragment(
+        rx.el.div(
+            rx.el.span("Hosts that were refused to your agents of late"),
+            ui.button(
+                rx.cond(NetworkState.asking, "Asking", "Show"),
+                disabled=NetworkState.asking,
+                on_click=NetworkState.show_refused,
+                aria_label="Show refused hosts",
+            ),
+            class_name="setting",
+        ),
+        rx.cond(
+            NetworkState.asked,
+            rx.cond(
+                NetworkState.refused,
+                rx.el.ul(
+                    rx.foreach(NetworkState.refused, rx.el.li), class_name="meta", aria_label="Refused hosts"
+                ),
+                rx.el.p("None was.", class_name="meta", role="status"),
+            ),
+        ),
     )

@@ -58,5 +58,6 @@ class ProviderSignIn(SQLModel, table=True):
     provider_id: str = Field(primary_key=True)
     method: int
     code_secret: str | None = Field(default=None, sa_type=Text)
-    """What the page gave them, sealed, for the moment until the agent has it."""
+    """What the engine fetches next, sealed, for the moment until it has it: what a sign-in begins with, then
+    the code that the page gave."""
     began_at: datetime = time()

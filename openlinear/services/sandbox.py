@@ -3,9 +3,10 @@
 from sqlalchemy import func, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from engine.enqueue import EngineAway
 from openlinear.engine_client import engine_client
 from openlinear.models import User
-from openlinear.services.errors import Conflict
+from openlinear.services.errors import Conflict, Unavailable
 from openlinear.services.views import Actor
 from openlinear.settings import get_settings
 
@@ -26,6 +27,14 @@ async def require_fit(session: AsyncSession) -> None:
     accounts = await session.scalar(select(func.count()).select_from(User)) or 0
     if accounts > 1:
         raise Conflict(FOR_ONE.format(accounts=accounts))
+
+
+async def refused_hosts(actor: Actor) -> list[str]:
+    """What the actor's agents asked for of late and may not reach, the latest first."""
+    try:
+        return await engine_client().refused_hosts(actor.id)
+    except EngineAway:
+        raise Unavailable("No engine answered. Start one (`openlinear up`), then try again.") from None
 
 
 async def keeps_egress(session: AsyncSession, _actor: Actor) -> bool:

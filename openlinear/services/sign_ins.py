@@ -3,6 +3,7 @@
 The engine asks the user's own agent server; what it hands back is sealed here.
 """
 
+import json
 from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
@@ -24,28 +25,61 @@ from openlinear.services.preferences import SIGN_IN_ENDS_AFTER
 from openlinear.services.views import Actor, ProviderView
 
 CODE_LIMIT = 4096
+MOST_INPUTS = 20
+INPUT_LIMIT = 1024
 AWAY = "No engine answered. Start one (`openlinear up`), then try again."
+AWAY_AT_END = "No engine answered. Start one (`openlinear up`), then begin to sign in again."
+NO_ACCOUNTS = "This provider has no accounts to sign in with. Enter its address, and its key if it needs one."
 NO_SIGN_IN = "You have not begun to sign in to this provider, or too long ago. Begin again."
 
 
-async def begin(actor: Actor, provider_id: str, method: int = 0) -> SignInFound:
-    """The page to sign in on. It replaces a sign-in to this provider that the actor had begun before."""
+async def begin(
+    actor: Actor,
+    provider_id: str,
+    method: int | None = None,
+    inputs: Mapping[str, str] | None = None,
+) -> SignInFound:
+    """The page to sign in on; without a `method`, by the first of the provider's ways that works here.
+
+    It replaces a sign-in to this provider that the actor had begun before. `inputs` are what that way asks of
+    the person; they are sealed until the engine has them.
+    """
     providers.check_id(provider_id)
-    if not 0 <= method < 20:
+    if provider_id not in providers.KNOWN:
+        raise Invalid(NO_ACCOUNTS, providerId="has no accounts to sign in with")
+    if method is not None and not 0 <= method < 20:
         raise Invalid("There is no such way to sign in.", method="must be one of the provider's")
+    given = credentials.seal_code(json.dumps(_checked(inputs))) if inputs else None
+    # Before the engine is asked: from here on the network policy lets the provider's hosts through.
+    await _keep(actor.id, provider_id, method=method or 0, code_secret=given)
     try:
         found = await engine_client().begin_sign_in(actor.id, provider_id, method)
-    except EngineAway:
-        raise Unavailable(AWAY) from None
-    if found.error is not None:
-        raise Invalid(found.error, providerId=found.error)
-    fresh = {"method": method, "code_secret": None, "began_at": now()}
-    row = insert(ProviderSignIn).values(user_id=actor.id, provider_id=provider_id, **fresh)
+        if found.error is not None:
+            raise Invalid(found.error, providerId=found.error)
+    except BaseException as error:
+        await _forget_code(actor.id, provider_id)
+        if isinstance(error, EngineAway):
+            raise Unavailable(AWAY) from None
+        raise
+    await _keep(actor.id, provider_id, method=found.way if method is None else method, code_secret=None)
+    return found
+
+
+def _checked(inputs: Mapping[str, str]) -> dict[str, str]:
+    text = [*inputs, *inputs.values()]
+    if len(inputs) > MOST_INPUTS or any(len(one) > INPUT_LIMIT or not one.isprintable() for one in text):
+        reason = f"must be at most {MOST_INPUTS} lines of at most {INPUT_LIMIT} characters"
+        raise Invalid(f"The inputs {reason}.", inputs=reason)
+    return dict(inputs)
+
+
+async def _keep(user_id: UUID, provider_id: str, *, method: int, code_secret: str | None) -> None:
+    fresh = {"method": method, "code_secret": code_secret, "began_at": now()}
+    row = insert(ProviderSignIn).values(user_id=user_id, provider_id=provider_id, **fresh)
     async with db.transaction() as session:
         await session.execute(
             row.on_conflict_do_update(index_elements=["user_id", "provider_id"], set_=fresh)
         )
-    return found
 
 
 async def end(actor: Actor, provider_id: str, code: str | None) -> ProviderView:
@@ -63,7 +97,7 @@ async def end(actor: Actor, provider_id: str, code: str | None) -> ProviderView:
     try:
         error = await engine_client().end_sign_in(actor.id, provider_id, method)
     except EngineAway:
-        raise Unavailable(AWAY) from None
+        raise Unavailable(AWAY_AT_END) from None
     finally:
         await _forget_code(actor.id, provider_id)
     if error is not None:
@@ -83,6 +117,14 @@ async def try_out(actor: Actor, provider_id: str, model: str | None = None) -> s
         return await engine_client().try_provider(actor.id, provider_id, chosen)
     except EngineAway:
         raise Unavailable(AWAY) from None
+
+
+async def inputs(session: AsyncSession, user_id: UUID, provider_id: str) -> dict[str, str]:
+    """For the engine, while it begins: what the user told of themselves."""
+    row = await session.get(ProviderSignIn, (user_id, provider_id))
+    if row is None or row.code_secret is None:
+        return {}
+    return dict(json.loads(credentials.unseal_code(row.code_secret)))
 
 
 async def code(session: AsyncSession, user_id: UUID, provider_id: str) -> str:

@@ -1,18 +1,20 @@
 """Accounts at model providers: whose they are, and which of two renewals stays."""
 
 from datetime import timedelta
+from uuid import UUID
 
 import pytest
 from sqlalchemy import update
 
 from engine.client import SignInFound
+from engine.enqueue import EngineAway
 from engine.errors import RunError
 from openlinear import db
 from openlinear.adapters import product as engine_side
 from openlinear.models import ProviderSignIn
 from openlinear.models.columns import now
 from openlinear.services import providers, sign_ins
-from openlinear.services.errors import Conflict, NotFound
+from openlinear.services.errors import Conflict, Invalid, NotFound, Unavailable
 from openlinear.services.views import Actor
 from tests.support.product import MakeActor, Workerless
 
@@ -64,6 +66,64 @@ async def test_a_sign_in_is_its_users_and_ends(
         await session.execute(update(ProviderSignIn).values(began_at=now() - timedelta(minutes=16)))
     with pytest.raises(Conflict):
         await sign_ins.end(ada, "anthropic", "a code")
+
+
+async def test_while_a_sign_in_is_under_way_the_providers_hosts_are_let_through(
+    ada: Actor, product: Workerless
+) -> None:
+    assert (await engine_side().egress(ada.id)).providers == ()
+    await sign_ins.begin(ada, "openai")
+    assert (await engine_side().egress(ada.id)).providers == ("openai",)
+    with pytest.raises(Invalid):
+        await sign_ins.end(ada, "openai", "refused here")
+    assert (await engine_side().egress(ada.id)).providers == ()
+
+
+async def test_inputs_reach_the_engine_sealed_and_are_not_kept(
+    ada: Actor, product: Workerless, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fetched: list[dict[str, str]] = []
+    answer = SignInFound("https://example.org", "code", "", way=1)
+
+    async def page(user_id: UUID, provider: str, method: int | None) -> SignInFound:
+        async with db.transaction() as session:
+            row = await session.get_one(ProviderSignIn, (user_id, provider))
+        assert row.code_secret is None or "a-secret" not in row.code_secret
+        fetched.append(dict(await engine_side().sign_in_inputs(user_id, provider)))
+        return answer
+
+    monkeypatch.setattr(product, "begin_sign_in", page)
+    await sign_ins.begin(ada, "openai", inputs={"instance": "a-secret"})
+    assert await engine_side().sign_in_inputs(ada.id, "openai") == {}
+    await sign_ins.begin(ada, "openai")
+    assert fetched == [{"instance": "a-secret"}, {}]
+    async with db.transaction() as session:
+        assert (await session.get_one(ProviderSignIn, (ada.id, "openai"))).method == 1
+    for wrong in ({"x": "y" * 1025}, {"x": "a\nb"}, {str(number): "" for number in range(21)}):
+        with pytest.raises(Invalid):
+            await sign_ins.begin(ada, "openai", inputs=wrong)
+    answer = SignInFound("", "", "", "The provider did not answer.")
+    with pytest.raises(Invalid, match="did not answer"):
+        await sign_ins.begin(ada, "openai")
+    with pytest.raises(Conflict):
+        await sign_ins.end(ada, "openai", "a code")
+
+
+async def test_nobody_signs_in_where_there_are_no_accounts(ada: Actor) -> None:
+    with pytest.raises(Invalid, match="no accounts to sign in with"):
+        await sign_ins.begin(ada, "somewhere")
+
+
+async def test_an_engine_that_is_away_at_the_end_says_to_begin_again(
+    ada: Actor, product: Workerless, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def away(*_: object) -> str:
+        raise EngineAway
+
+    await sign_ins.begin(ada, "openai")
+    monkeypatch.setattr(product, "end_sign_in", away)
+    with pytest.raises(Unavailable, match="begin to sign in again"):
+        await sign_ins.end(ada, "openai", "a code")
 
 
 async def test_only_what_is_connected_is_tried(ada: Actor) -> None:

@@ -39,11 +39,14 @@ class Workerless(Engine):
             raise EngineAway
         return self.remote
 
-    async def begin_sign_in(self, user_id: UUID, provider: str, method: int) -> SignInFound:
+    async def begin_sign_in(self, user_id: UUID, provider: str, method: int | None) -> SignInFound:
         return SignInFound(f"https://{provider}.example.org/sign-in", "code", "")
 
     async def end_sign_in(self, user_id: UUID, provider: str, method: int) -> str | None:
         return "The provider did not let you in."
+
+    async def refused_hosts(self, user_id: UUID) -> list[str]:
+        return ["npm.example.com"]
 
     async def try_provider(self, user_id: UUID, provider: str, model: str) -> str | None:
         return None

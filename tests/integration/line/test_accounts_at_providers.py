@@ -22,11 +22,20 @@ export const SignIn = async () => ({
     provider: "anthropic",
     methods: [{
       type: "oauth",
-      label: "By code",
+      label: "On this machine",
       authorize: async () => ({
+        url: "https://sign-in.example.org/page?redirect_uri=http%3A%2F%2Flocalhost%3A1455%2Fcallback",
+        method: "auto",
+        instructions: "",
+        callback: async () => ({ type: "failed" }),
+      }),
+    }, {
+      type: "oauth",
+      label: "By code",
+      authorize: async (inputs) => ({
         url: "https://sign-in.example.org/page",
         method: "code",
-        instructions: "Bring the code back.",
+        instructions: `Bring the code back to ${inputs?.instance ?? "us"}.`,
         callback: async (code) => code === "the-code-of-the-page"
           ? { type: "success", access: "access-token-1", refresh: "refresh-token-1", expires: 1000 }
           : { type: "failed" },
@@ -84,9 +93,15 @@ async def _signs_in(alan: Person) -> None:
     await inside(alan, f"mkdir -p {folder}; cat > {folder}/sign-in.js <<'END'\n{PLUGIN}\nEND")
     code = {"providerId": "anthropic", "code": "the-code-of-the-page"}
     await alan.ask("POST", "/opencode/auth/oauth/callback", expect=409, body=code)
-    page = await alan.ask("POST", "/opencode/auth/oauth/authorize", body={"providerId": "anthropic"})
+    begin = "/opencode/auth/oauth/authorize"
+    for elsewhere in ("anthropic", "openai"):  # the first way of the plugin's, and of OpenCode's own
+        refused = await alan.ask("POST", begin, expect=422, body={"providerId": elsewhere, "method": 0})
+        assert "leads back to the machine that agents run on" in json.dumps(refused)
+    wish = {"providerId": "anthropic", "inputs": {"instance": "our place"}}
+    page = await alan.ask("POST", begin, body=wish)
     assert page["url"] == "https://sign-in.example.org/page"
-    assert (page["method"], page["instructions"]) == ("code", "Bring the code back.")
+    assert (page["method"], page["instructions"]) == ("code", "Bring the code back to our place.")
+    assert not alan.stack.rows("SELECT 1 FROM provider_sign_ins WHERE code_secret IS NOT NULL")
     wrong = {**code, "code": "a wrong one"}
     await alan.ask("POST", "/opencode/auth/oauth/callback", expect=422, body=wrong)
     assert _kept(alan) is None

@@ -193,15 +193,17 @@ ENTRIES = (
     Handler("SettingsState.set_flag", SELF, {"name": "auto_approve", "on": True}, writes=True),
     Handler("SettingsState.set_conflict", SELF, {"behavior": "fail"}, writes=True),
     Handler("SettingsState.set_limit", SELF, LIMIT, writes=True),
-    Handler("SettingsState.choose", LOCAL, {"provider": "openai"}),
+    Handler("ProvidersState.load", SELF),
+    Handler("ProvidersState.choose", LOCAL, {"provider": "openai"}),
     Handler(
-        "SettingsState.connect", SELF, {"data": {"key": "sk-1"}}, holds={"choice": "openai"}, writes=True
+        "ProvidersState.connect", SELF, {"data": {"key": "sk-1"}}, holds={"choice": "openai"}, writes=True
     ),
-    Handler("SettingsState.disconnect", SELF, {"provider": "mine"}, writes=True),
-    Handler("SettingsState.try_out", SELF, {"provider": "mine"}),
-    Handler("SettingsState.begin_sign_in", SELF, holds={"choice": "openai"}, writes=True),
-    Handler("SettingsState.end_sign_in", SELF, {"data": {"code": "c"}}, holds={"choice": "openai"}),
+    Handler("ProvidersState.disconnect", SELF, {"provider": "mine"}, writes=True),
+    Handler("ProvidersState.try_out", SELF, {"provider": "mine"}),
+    Handler("ProvidersState.begin_sign_in", SELF, holds={"choice": "openai"}, writes=True),
+    Handler("ProvidersState.end_sign_in", SELF, {"data": {"code": "c"}}, holds={"choice": "openai"}),
     Handler("NetworkState.load", SELF),
+    Handler("NetworkState.show_refused", SELF),
     Handler("NetworkState.set_network", SELF, {"mode": "open"}, writes=True),
     Handler("NetworkState.set_hosts", SELF, {"text": "example.com"}, writes=True),
     Handler("WaysState.load", SELF),

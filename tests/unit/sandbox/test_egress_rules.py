@@ -46,6 +46,12 @@ def test_listed_is_the_registries_the_provider_and_what_was_added() -> None:
     assert not allowed(known, "npm.example.net")
 
 
+def test_a_provider_is_reached_where_one_signs_in_to_it_and_where_an_account_is_answered() -> None:
+    openai = policy("none", providers=("openai",))
+    assert {rule["host"] for rule in openai["rules"]} == {"api.openai.com", "auth.openai.com", "chatgpt.com"}
+    assert policy("none", providers=("nobody-knows",))["rules"] == []
+
+
 def test_none_is_the_provider_alone_and_open_is_the_web() -> None:
     nothing = policy("none", "example.com", providers=("anthropic", "https://models.example.net:8080/v1"))
     assert allowed(nothing, ANTHROPIC) and allowed(nothing, "models.example.net", 8080)
