@@ -13,10 +13,11 @@ from openlinear import db
 from openlinear.adapters import product as engine_side
 from openlinear.models import ProviderSignIn
 from openlinear.models.columns import now
-from openlinear.services import providers, sign_ins
+from openlinear.services import accounts, providers, sign_ins
 from openlinear.services.errors import Conflict, Invalid, NotFound, Unavailable
 from openlinear.services.views import Actor
-from tests.support.product import MakeActor, Workerless
+from tests.integration.permissions.pages import handlers, pages
+from tests.support.product import PASSWORD, MakeActor, Workerless
 
 
 def _entry(token: str, expires: int) -> dict[str, object]:
@@ -124,6 +125,32 @@ async def test_an_engine_that_is_away_at_the_end_says_to_begin_again(
     monkeypatch.setattr(product, "end_sign_in", away)
     with pytest.raises(Unavailable, match="begin to sign in again"):
         await sign_ins.end(ada, "openai", "a code")
+
+
+async def test_a_sign_in_that_failed_leaves_a_page_to_begin_anew_on(
+    product: Workerless, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with db.transaction() as session:
+        token, _ = await accounts.register(session, "Ada", "ada@example.com", PASSWORD, address="test")
+    known = handlers()
+    async with pages(monkeypatch) as site:
+        tab = await site.connect(token)
+
+        async def page(name: str, payload: dict[str, object]) -> tuple[str, str, str, str]:
+            await site.event(tab, known[f"ProvidersState.{name}"][0], payload, "/settings")
+            values = await site.values(tab)
+            state = known["ProvidersState.load"][0].rpartition(".")[0]
+            shown = ("choice", "sign_in_url", "connect_error", "signing_in")
+            return tuple(values[f"{state}.{one}"] for one in shown)
+
+        await page("load", {})
+        await page("choose", {"provider": "openai"})
+        opened = ("'openai'", "'https://openai.example.org/sign-in'", "''", "False")
+        assert await page("begin_sign_in", {}) == opened
+        assert await page("load", {}) == opened, "reading the page again changes no sign-in under way"
+        failed = await page("end_sign_in", {"data": {"code": "c"}})
+        assert failed == ("'openai'", "''", "'The provider did not let you in.'", "False")
+        assert await page("begin_sign_in", {}) == opened
 
 
 async def test_only_what_is_connected_is_tried(ada: Actor) -> None:
