@@ -4,10 +4,13 @@ it reached; each has a control that shows it would have, were it let.
 
 import asyncio
 from urllib.parse import urlsplit
+from uuid import UUID
 
 import pytest
 
+from engine.client import Engine
 from engine.sandbox import egress_rules
+from engine.settings import EngineSettings
 from tests.support.gitserver import TOKEN, run_git
 from tests.support.hostile import MOST_FILE_MB, MOST_GB, OWN, Attempts, Canary, Den
 from tests.support.modelserver import Bash, Turn, Write
@@ -86,6 +89,10 @@ async def test_the_network_leads_where_the_policy_says_and_nowhere_else(
     assert (den.inward.hits, den.names.hits) == ([], ["direct"])
     told = "Network: example.com was refused to your agents. Add it under Settings, Network."
     assert told in den.said["network"]
+    engine = Engine(EngineSettings(database_url=den.stack.environment["DATABASE_URL"]))
+    assert "example.com" in await engine.refused_hosts(UUID(den.mallory.id))
+    assert "example.com" not in await engine.refused_hosts(UUID(den.alice.id))
+    await engine.close()
     async with asyncio.timeout(5):
         reader, writer = await asyncio.open_connection(alice, 4096)
         writer.write(b"GET /global/health HTTP/1.0\r\n\r\n")
@@ -260,7 +267,9 @@ async def test_what_it_takes_is_bounded_and_nobody_else_notices(den: Den, alice_
 
 
 async def test_who_fills_the_disk_is_stopped_and_it_is_given_back(den: Den, alice_at_work: Json) -> None:
-    fill = f"for i in $(seq 1000); do head -c {MOST_FILE_MB}M /dev/zero > full-$i; done"
+    # Its own user cannot read that folder: a count of theirs would find nothing in there.
+    hide = "mkdir full-0 && chmod 300 full-0"
+    fill = f"{hide}; for i in $(seq 1000); do head -c {MOST_FILE_MB}M /dev/zero > full-0/$i; done"
     script = den.stack.model.script("fill", Turn("", [Bash(fill)]), Turn("Done."))
     task = await den.mallory.task(
         await den.mallory.project(den.stack.git.create("hostile/fill", {".gitignore": "full-*\n"})),
@@ -276,6 +285,6 @@ async def test_who_fills_the_disk_is_stopped_and_it_is_given_back(den: Den, alic
         while not den.stack.rows(query, run_id):
             await asyncio.sleep(0.2)
     again = await den.tried(
-        den.mallory, "emptied", {"left": ["passing", ["sh", "-c", "ls -d ../*/full-1 || echo none"]]}
+        den.mallory, "emptied", {"left": ["passing", ["sh", "-c", "ls -d ../*/full-0 || echo none"]]}
     )
     assert again == {"left": "reached: none"}
