@@ -70,10 +70,7 @@ async def logs(
 ) -> Items[LogEntry]:
     """Entries of the last run with `seq` greater than `after`, in order."""
     if cursor is not None:
-        (position,) = paging.decode(cursor, 1)
-        if not (position.isascii() and position.isdigit() and int(position) < 2**31):
-            raise paging.bad_cursor()
-        after = int(position)
+        after = paging.number(cursor, 2**31)
     found = await execution.log(session, actor, task_id, after, limit)
     return Items(
         items=[LogEntry.model_validate(entry) for entry in found],

@@ -69,17 +69,10 @@ async def _page(
         .limit(paging.limited(limit) + 1)
     )
     if cursor is not None:
-        query = query.where(col(AuditEntry.id) < _position(cursor))
+        query = query.where(col(AuditEntry.id) < paging.number(cursor, 2**63))
     found = [_view(entry, name or "") for entry, name in await session.execute(query)]
     page = found[:limit]
     return Page(tuple(page), paging.encode([str(page[-1].id)]) if len(found) > limit else None)
-
-
-def _position(cursor: str) -> int:
-    (position,) = paging.decode(cursor, 1)
-    if not (position.isascii() and position.isdigit() and int(position) < 2**63):
-        raise paging.bad_cursor()
-    return int(position)
 
 
 def _view(entry: AuditEntry, name: str) -> AuditView:

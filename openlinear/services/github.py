@@ -22,6 +22,8 @@ from openlinear.settings import get_settings
 
 PAGES_READ = 5
 """How many pages of GitHub's one page of a search may cost."""
+FURTHEST = 1_000_000
+"""Nobody has as many repositories."""
 SOON = timedelta(minutes=5)
 LOOKS, PAUSE = 40, 0.25
 """How often, and after how many seconds, it is looked whether a token that somebody else renews is there."""
@@ -114,7 +116,7 @@ async def repositories(
     Takes no session: GitHub may be slow. A page may hold fewer than `limit` and still have a next one.
     Conflict where GitHub is not connected or has ended the sign-in; Unavailable where it is away.
     """
-    wanted, at = paging.limited(limit), _position(cursor)
+    wanted, at = paging.limited(limit), 0 if cursor is None else paging.number(cursor, FURTHEST)
     try:
         token = await token_of(actor.id)
         if token is None:
@@ -143,12 +145,3 @@ async def _search(token: str, q: str, limit: int, at: int) -> Page[Repository]:
         if len(page) < github.PAGE:
             return Page(tuple(found), None)
     return Page(tuple(found), paging.encode([str(at)]))
-
-
-def _position(cursor: str | None) -> int:
-    if cursor is None:
-        return 0
-    (position,) = paging.decode(cursor, 1)
-    if not (position.isascii() and position.isdigit() and int(position) < 1_000_000):
-        raise paging.bad_cursor()
-    return int(position)

@@ -13,6 +13,8 @@ from openlinear.services.views import Page
 
 LIMIT = 50
 MOST = 200
+DIGITS = 19
+"""More than any number here has; Python itself refuses to read thousands of them."""
 
 T = TypeVar("T")
 
@@ -26,7 +28,7 @@ def decode(cursor: str, parts: int) -> list[str]:
     try:
         raw = base64.urlsafe_b64decode(cursor.encode("ascii") + b"=" * (-len(cursor) % 4))
         key: Any = json.loads(raw)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise bad_cursor() from None
     if not isinstance(key, list) or len(key) != parts:
         raise bad_cursor()
@@ -37,6 +39,14 @@ def decode(cursor: str, parts: int) -> list[str]:
 
 def bad_cursor() -> Invalid:
     return Invalid("The cursor is not one that this list gave out.", cursor="is not a cursor of this list")
+
+
+def number(cursor: str, below: int) -> int:
+    """The position of a cursor in a list by number."""
+    (position,) = decode(cursor, 1)
+    if not (position.isascii() and position.isdigit() and len(position) <= DIGITS and int(position) < below):
+        raise bad_cursor()
+    return int(position)
 
 
 def moment(cursor: str) -> tuple[datetime, UUID]:
@@ -59,11 +69,6 @@ def limited(limit: int) -> int:
 
 def sliced(items: Sequence[T], cursor: str | None, limit: int) -> Page[T]:
     """A page of a short list that is at hand as a whole."""
-    start = 0
-    if cursor is not None:
-        (position,) = decode(cursor, 1)
-        if not (position.isascii() and position.isdigit()):
-            raise bad_cursor()
-        start = int(position)
+    start = 0 if cursor is None else number(cursor, 2**31)
     end = start + limited(limit)
     return Page(tuple(items[start:end]), encode([str(end)]) if end < len(items) else None)

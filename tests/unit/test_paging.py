@@ -1,5 +1,7 @@
 """Cursors: what we gave out comes back, and nothing else counts."""
 
+import base64
+
 import pytest
 
 from openlinear.services import paging
@@ -19,7 +21,12 @@ def test_a_list_is_walked_page_by_page() -> None:
 
 
 @pytest.mark.parametrize(
-    "cursor", ["", "x", "é", "////", paging.encode(["-1"]), paging.encode(["1", "2"]), paging.encode(["²"])]
+    "cursor",
+    [
+        *("", "x", "é", "////", paging.encode(["-1"]), paging.encode(["1", "2"]), paging.encode(["²"])),
+        *(paging.encode(["9" * 20]), paging.encode(["1" * 5000]), paging.encode([str(2**31)])),
+        base64.urlsafe_b64encode(b"[" * 2000).decode(),
+    ],
 )
 def test_a_cursor_of_another_making_is_refused(cursor: str) -> None:
     with pytest.raises(Invalid) as refused:
