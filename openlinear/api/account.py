@@ -1,12 +1,12 @@
 """One's own account over HTTP: the password, logins, access tokens. Not for access tokens themselves."""
 
-from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
 from fastapi import APIRouter
 from pydantic import Field, SecretStr, StrictInt
 
+from openlinear.api.fields import Time
 from openlinear.api.projects import Limit
 from openlinear.api.security import Me, Session
 from openlinear.api.shapes import Items, Shape, page_of
@@ -28,9 +28,9 @@ class Login(Shape):
     id: UUID
     device: str
     address: str
-    created_at: datetime
-    used_at: datetime = Field(description="Within minutes.")
-    expires_at: datetime
+    created_at: Time
+    used_at: Time = Field(description="Within minutes.")
+    expires_at: Time
     current: bool = Field(description="Whether it is the one that asks.")
 
 
@@ -44,9 +44,9 @@ class Token(Shape):
     id: UUID
     name: str
     scope: str
-    created_at: datetime
-    used_at: datetime | None = Field(description="Within minutes.")
-    expires_at: datetime
+    created_at: Time
+    used_at: Time | None = Field(description="Within minutes.")
+    expires_at: Time
 
 
 class MadeToken(Token):

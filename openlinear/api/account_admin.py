@@ -1,11 +1,11 @@
 """All accounts over HTTP, for administrators of the installation."""
 
-from datetime import datetime
 from uuid import UUID
 
 from fastapi import APIRouter
 from pydantic import Field
 
+from openlinear.api.fields import Time
 from openlinear.api.projects import Limit
 from openlinear.api.security import Me, Session
 from openlinear.api.shapes import Items, Shape, page_of
@@ -21,8 +21,8 @@ class Account(Shape):
     email: str
     admin: bool
     disabled: bool
-    created_at: datetime
-    seen_at: datetime | None = Field(description="Within minutes.")
+    created_at: Time
+    seen_at: Time | None = Field(description="Within minutes.")
 
 
 class AccountChange(Shape):
@@ -33,8 +33,8 @@ class AccountChange(Shape):
 class AccountInvitation(Shape):
     id: UUID
     created_by: str
-    created_at: datetime
-    expires_at: datetime
+    created_at: Time
+    expires_at: Time
 
 
 class AccountInvitationLink(Shape):

@@ -1,6 +1,5 @@
 """Batches over HTTP: many tasks, one pull request."""
 
-from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -8,7 +7,7 @@ from fastapi import APIRouter, Query
 from pydantic import Field, StrictBool
 
 from engine.batches.client import BatchView
-from openlinear.api.fields import Behavior, Mode
+from openlinear.api.fields import Behavior, Mode, Time
 from openlinear.api.once import Once
 from openlinear.api.projects import Limit
 from openlinear.api.runs import Accepted
@@ -50,18 +49,18 @@ class BatchTask(Shape):
     deletions: int
     files_changed: int
     cost: float
-    started_at: datetime | None
-    handed_in_at: datetime | None
-    ended_at: datetime | None
+    started_at: Time | None
+    handed_in_at: Time | None
+    ended_at: Time | None
 
 
 class Batch(Shape):
     id: UUID
     project_id: UUID
     user_id: UUID
-    created_at: datetime
-    started_at: datetime | None
-    ended_at: datetime | None
+    created_at: Time
+    started_at: Time | None
+    ended_at: Time | None
     mode: str
     status: str
     message: str

@@ -1,9 +1,9 @@
 """What the OpenAPI document says of fields beyond their types. The services check them, in sentences."""
 
-from datetime import date
+from datetime import UTC, date, datetime
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, WithJsonSchema
+from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
 
 from openlinear.services.access import ROLES
 from openlinear.services.batches import MODES
@@ -29,6 +29,10 @@ def _written(value: Any) -> Any:
 
 
 Day = Annotated[date, BeforeValidator(_written)]
+Time = Annotated[
+    datetime, PlainSerializer(lambda time: time.astimezone(UTC), return_type=datetime, when_used="json")
+]
+"""In UTC, whatever time zone the database speaks in."""
 Name = Annotated[str, _line(100)]
 LabelName = Annotated[str, _line(NAME_LIMIT)]
 Title = Annotated[str, _line(TITLE_LIMIT)]

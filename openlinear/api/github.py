@@ -1,10 +1,10 @@
 """The caller's repositories at GitHub."""
 
-from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Query
 
+from openlinear.api.fields import Time
 from openlinear.api.security import Me
 from openlinear.api.shapes import Items, Shape, page_of
 from openlinear.services import github, paging
@@ -20,7 +20,7 @@ class Repository(Shape):
     private: bool
     clone_url: str
     default_branch: str
-    pushed_at: datetime | None
+    pushed_at: Time | None
     can_push: bool
 
 

@@ -1,11 +1,11 @@
 """The inbox over HTTP: finished and failed work, and what waits for its person."""
 
-from datetime import datetime
 from uuid import UUID
 
 from fastapi import APIRouter
 from pydantic import StrictBool
 
+from openlinear.api.fields import Time
 from openlinear.api.projects import Limit
 from openlinear.api.security import Me, Session
 from openlinear.api.shapes import Items, Shape
@@ -25,7 +25,7 @@ class InboxEntry(Shape):
     batch_id: UUID | None
     title: str
     message: str
-    at: datetime
+    at: Time
     read: bool
 
 

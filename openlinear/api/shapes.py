@@ -1,12 +1,13 @@
 """What goes over the wire: the services' values in camelCase."""
 
-from datetime import date, datetime
+from datetime import date
 from typing import Any, Generic, Literal, TypeVar
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, StrictFloat, StrictInt
 from pydantic.alias_generators import to_camel
 
+from openlinear.api.fields import Time
 from openlinear.services.views import Page, TaskView
 
 T = TypeVar("T")
@@ -51,7 +52,7 @@ class Project(Shape):
     default_branch: str
     demo: bool
     has_credential: bool
-    created_at: datetime
+    created_at: Time
     checks: list[str]
     team_id: UUID | None
 
@@ -122,9 +123,9 @@ class Execution(Shape):
     tokens_in: int
     tokens_out: int
     cost: float
-    started_at: datetime | None
-    ended_at: datetime | None
-    created_at: datetime
+    started_at: Time | None
+    ended_at: Time | None
+    created_at: Time
     error_kind: str | None
     attempt: int
     attempts: int
@@ -148,8 +149,8 @@ class Task(Shape):
     model: str
     archived: bool
     created_by: str
-    created_at: datetime
-    updated_at: datetime
+    created_at: Time
+    updated_at: Time
     version: int
     execution_status: str | None = None
     execution_progress: int | None = None
@@ -175,7 +176,7 @@ class Task(Shape):
 
 class LogEntry(Shape):
     seq: int
-    time: datetime
+    time: Time
     level: str
     kind: str
     part: str
@@ -216,7 +217,7 @@ class Ask(Shape):
     text: str
     options: list[AskOption]
     multiple: bool
-    asked_at: datetime
+    asked_at: Time
     questions: list[AskQuestion]
 
 
@@ -239,4 +240,4 @@ class Provider(Shape):
     models: list[str]
     connected: bool
     by: Literal["key", "account"] | None = None
-    since: datetime | None = None
+    since: Time | None = None

@@ -1,11 +1,11 @@
 """Kept work and what takes space, over HTTP."""
 
-from datetime import datetime
 from uuid import UUID
 
 from fastapi import APIRouter
 from fastapi.responses import FileResponse
 
+from openlinear.api.fields import Time
 from openlinear.api.security import Me, Session
 from openlinear.api.shapes import Items, Shape
 from openlinear.services import storage
@@ -24,12 +24,12 @@ class Kept(Shape):
     task_id: UUID
     project_id: UUID
     title: str
-    created_at: datetime
-    expires_at: datetime
+    created_at: Time
+    expires_at: Time
     bundle_bytes: int
     files_bytes: int
     left_out: list[LeftOut]
-    restored_at: datetime | None
+    restored_at: Time | None
 
 
 class Use(Shape):
@@ -43,11 +43,11 @@ class Finding(Shape):
     subject: str
     detail: str
     mended: bool
-    found_at: datetime
+    found_at: Time
 
 
 class Disk(Shape):
-    made_at: datetime | None
+    made_at: Time | None
     free: int
     total: int
     uses: list[Use]

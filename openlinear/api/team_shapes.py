@@ -1,12 +1,11 @@
 """What goes over the wire about teams."""
 
-from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from pydantic import Field, StrictInt
 
-from openlinear.api.fields import Name, Role
+from openlinear.api.fields import Name, Role, Time
 from openlinear.api.shapes import Limits, LimitsChange, Shape
 from openlinear.services import invitations
 
@@ -19,7 +18,7 @@ class Team(Shape):
     members: int
     projects: int
     limits: Limits
-    created_at: datetime
+    created_at: Time
 
 
 class NewTeam(Shape):
@@ -38,7 +37,7 @@ class Member(Shape):
     username: str
     avatar_url: str | None
     role: str
-    joined_at: datetime
+    joined_at: Time
 
 
 class RoleChange(Shape):
@@ -56,8 +55,8 @@ class Invitation(Shape):
     role: str
     uses_left: int
     created_by: str
-    created_at: datetime
-    expires_at: datetime
+    created_at: Time
+    expires_at: Time
 
 
 class InvitationLink(Invitation):
@@ -73,7 +72,7 @@ class Join(Shape):
 
 class AuditEntry(Shape):
     id: int
-    at: datetime
+    at: Time
     actor_id: UUID
     actor: str
     action: str

@@ -1,12 +1,12 @@
 """Webhooks over HTTP: those that this installation sends."""
 
-from datetime import datetime
 from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Query
 from pydantic import Field, StrictBool
 
+from openlinear.api.fields import Time
 from openlinear.api.projects import Limit
 from openlinear.api.security import Me, Session
 from openlinear.api.shapes import Items, Shape, page_of
@@ -24,8 +24,8 @@ class Webhook(Shape):
     events: list[str]
     enabled: bool
     disabled_reason: str = Field(description="Why it disabled itself; empty where a person did.")
-    failing_since: datetime | None
-    created_at: datetime
+    failing_since: Time | None
+    created_at: Time
 
 
 class WebhookSecret(Webhook):
@@ -55,9 +55,9 @@ class Delivery(Shape):
     attempts: int
     response_code: int | None
     error: str
-    created_at: datetime
-    attempted_at: datetime | None
-    next_attempt_at: datetime | None
+    created_at: Time
+    attempted_at: Time | None
+    next_attempt_at: Time | None
 
 
 @router.get("")

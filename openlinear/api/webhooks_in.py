@@ -1,11 +1,11 @@
 """Webhooks over HTTP: those that GitHub sends, and the secrets they are signed with."""
 
-from datetime import datetime
 from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Header, Request
 
+from openlinear.api.fields import Time
 from openlinear.api.security import Me, Session
 from openlinear.api.shapes import Shape
 from openlinear.services import github_hooks
@@ -18,8 +18,8 @@ class GitHubWebhook(Shape):
     """Its name."""
     url: str
     """What to enter at GitHub as the payload URL."""
-    created_at: datetime
-    heard_at: datetime | None
+    created_at: Time
+    heard_at: Time | None
 
 
 class GitHubWebhookSecret(GitHubWebhook):

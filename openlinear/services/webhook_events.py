@@ -4,7 +4,7 @@ Ids and what a card shows in its list; no prompt, log, diff or secret.
 """
 
 import json
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid5
 
@@ -65,7 +65,7 @@ async def batch_ended(session: AsyncSession, batch: BatchView, what: str) -> Non
 
 def body(kind: str, at: datetime, data: dict[str, Any]) -> str:
     """What is sent, in the shape that the Standard Webhooks specification proposes."""
-    content = {"type": kind, "timestamp": at.isoformat(), "data": data}
+    content = {"type": kind, "timestamp": at.astimezone(UTC).isoformat(), "data": data}
     return json.dumps(content, ensure_ascii=False, separators=(",", ":"))
 
 
