@@ -1,19 +1,19 @@
 """Batches over HTTP: many tasks, one pull request."""
 
-from typing import Annotated, Any
+from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Query
 from pydantic import Field, StrictBool
 
-from engine.batches.client import BatchView
+from engine.batches.client import BatchView, MemberView
 from openlinear.api.fields import Behavior, Mode, Time
 from openlinear.api.once import Once
 from openlinear.api.projects import Limit
 from openlinear.api.runs import Accepted
 from openlinear.api.security import Me, Session
-from openlinear.api.shapes import Items, Shape
-from openlinear.services import batches, paging
+from openlinear.api.shapes import Clash, Items, Shape
+from openlinear.services import batches, cards, paging
 
 router = APIRouter(prefix="/api/batches", tags=["batches"])
 
@@ -42,7 +42,7 @@ class BatchTask(Shape):
     awaits_approval: bool
     turn: int
     output: str
-    clashes: list[dict[str, Any]]
+    clashes: list[Clash]
     branch: str
     pushed: bool
     additions: int
@@ -52,6 +52,22 @@ class BatchTask(Shape):
     started_at: Time | None
     handed_in_at: Time | None
     ended_at: Time | None
+
+    @classmethod
+    def of(cls, view: MemberView) -> "BatchTask":
+        own = {name: getattr(view, name) for name in cls.model_fields if name != "clashes"}
+        return cls(**own, clashes=[Clash.model_validate(one) for one in cards.clashes(view.clashes)])
+
+
+class Trial(Shape):
+    """What the project's checks said of one merged state."""
+
+    label: str
+    passed: bool
+    command: str = Field(description="The one that failed; empty where none did.")
+    exit_code: int | None = Field(description="Null where the command did not end by itself.")
+    output: str
+    seconds: float
 
 
 class Batch(Shape):
@@ -73,7 +89,7 @@ class Batch(Shape):
     branch_name: str | None
     pr_url: str | None
     pr_number: int | None
-    trials: list[dict[str, Any]]
+    trials: list[Trial]
     cancelling: bool
     tasks: list[BatchTask]
 
@@ -81,7 +97,7 @@ class Batch(Shape):
     def of(cls, view: BatchView) -> "Batch":
         """The branch is named once it is on the remote."""
         own = {name: getattr(view, name) for name in cls.model_fields if name not in ("branch_name", "tasks")}
-        tasks = [BatchTask.model_validate(task) for task in view.tasks]
+        tasks = [BatchTask.of(task) for task in view.tasks]
         return cls(**own, tasks=tasks, branch_name=view.branch if view.pushed else None)
 
 

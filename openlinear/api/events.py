@@ -46,10 +46,10 @@ async def _stream(actor: Actor, token: str, after: int | None) -> AsyncIterator[
     missed, so that nothing falls between.
     """
     async with news_reader().subscribe() as live:
+        sent = await _had(after)
         yield ": connected\n\n"
-        sent = 0
         if after is not None:
-            async for batch in _missed(actor, after):
+            async for batch in _missed(actor, sent):
                 sent = batch[-1].id
                 yield _frames(batch, actor.id)
         beat = asyncio.get_running_loop().time() + HEARTBEAT_SECONDS
@@ -66,6 +66,17 @@ async def _stream(actor: Actor, token: str, after: int | None) -> AsyncIterator[
                 if not await _signed_in(token):
                     return
                 yield ": heartbeat\n\n"
+
+
+async def _had(after: int | None) -> int:
+    """The last news that this client has: what it is sent again otherwise, where the reader is behind.
+
+    A number that is yet to come is of another database, or of this one before it was restored.
+    """
+    if after is None:
+        return 0
+    async with db.snapshot() as session:
+        return min(after, await feed.latest_id(session))
 
 
 async def _next(live: Subscription, beat: float) -> Sequence[News] | None:

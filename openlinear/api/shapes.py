@@ -164,17 +164,20 @@ class Task(Shape):
 
     @classmethod
     def of(cls, view: TaskView) -> "Task":
-        """The task with the chief facts of its last run beside it."""
+        """The task with the chief facts of its last run beside it. The branch is named once it is on the
+        remote, as everywhere; `execution.branch` says before what it will be.
+        """
         task = cls.model_validate(view)
         run = view.execution
         if run is not None:
             task.execution_status, task.execution_progress = run.status, run.progress
-            task.execution_error, task.branch_name = run.error, run.branch
+            task.execution_error, task.branch_name = run.error, run.branch if run.pushed else None
             task.pr_url, task.pr_number = run.pr_url, run.pr_number
         return task
 
 
 class LogEntry(Shape):
+    run_id: UUID = Field(description="`seq` begins anew with each run of the task.")
     seq: int
     time: Time
     level: str

@@ -22,7 +22,7 @@ async def tell(session: AsyncSession, batch_id: UUID, what: str, task_id: UUID |
     if task is not None:
         data |= {"status": task.status, "reason": task.reason}
     if what == "completed":
-        data |= {"prUrl": found.pr_url, "branchName": found.branch}
+        data |= {"prUrl": found.pr_url, "branchName": found.branch if found.pushed else None}
     noted = await inbox_entries.batch_changed(session, found, what)
     await webhook_events.batch_ended(session, found, what)
     await news.tell(

@@ -90,6 +90,11 @@ async def _names(session: AsyncSession, user_ids: set[UUID]) -> dict[UUID, str]:
     return {row[0]: row[1] for row in rows}
 
 
+def clashes(stored: Sequence[Mapping[str, Any]]) -> tuple[Clash, ...]:
+    """What a run's row says of the tasks that its own would conflict with."""
+    return tuple(Clash(UUID(one["taskId"]), one["reference"], tuple(one["files"])) for one in stored)
+
+
 def label_view(label: Label) -> LabelView:
     return LabelView(label.id, label.name, label.color, label.team_id)
 
@@ -106,7 +111,7 @@ _SAME = (
     *("status", "progress", "message", "error", "outcome", "user_id", "model", "branch"),
     *("pr_url", "pr_number", "additions", "deletions", "files_changed"),
     *("tokens_in", "tokens_out", "cost", "started_at", "ended_at", "created_at"),
-    *("error_kind", "attempt", "attempts", "batch_id"),
+    *("error_kind", "attempt", "attempts", "batch_id", "pushed"),
 )
 
 
@@ -114,6 +119,5 @@ def _execution(run: RunView | None, proposals: Mapping[tuple[UUID, str], str]) -
     if run is None:
         return None
     same: dict[str, Any] = {name: getattr(run, name) for name in _SAME}
-    clashes = tuple(Clash(UUID(c["taskId"]), c["reference"], tuple(c["files"])) for c in run.clashes)
     state = proposals.get((run.project_id, run.pr_url.lower())) if run.pr_url else None
-    return ExecutionView(run_id=run.id, limits=in_force(run.limits), clashes=clashes, pr_state=state, **same)
+    return ExecutionView(run_id=run.id, limits=in_force(run.limits), clashes=clashes(run.clashes), pr_state=state, **same)

@@ -128,7 +128,10 @@ async def log(
     if run is None:
         return []
     events = await engine_client().log(session, run.id, after, limit)
-    return [LogEntry(e.seq, e.time, e.level, e.kind, e.part, e.state, e.message, e.details) for e in events]
+    return [
+        LogEntry(e.seq, e.time, e.level, e.kind, e.part, e.state, e.message, e.details, e.run_id)
+        for e in events
+    ]
 
 
 async def diff(session: AsyncSession, actor: Actor, task_id: UUID) -> DiffView:

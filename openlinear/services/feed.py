@@ -17,6 +17,8 @@ from openlinear.services.access import viewers as viewers_of
 from openlinear.services.views import Actor
 
 ENDED = ("done", "failed", "cancelled")
+END = "ended"
+"""The part of the one event that ends a run: what is said of it afterwards has another."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +101,7 @@ async def may_see(session: AsyncSession, actor: Actor, project_id: UUID) -> bool
 
 async def _ended(session: AsyncSession, events: Sequence[EventView]) -> dict[UUID, RunView]:
     """The runs that these events end, for what they came to."""
-    over = {event.run_id for event in events if _status(event) in ENDED}
+    over = {event.run_id for event in events if _status(event) in ENDED and event.part == END}
     runs = [await engine_client().run(session, run_id) for run_id in over]
     return {run.id: run for run in runs if run is not None}
 
@@ -109,14 +111,14 @@ def _status(event: EventView) -> str | None:
 
 
 def _of_event(event: EventView, seen_by: dict[UUID, frozenset[UUID]], runs: dict[UUID, RunView]) -> News:
-    kind, data = _told(event, runs.get(event.run_id))
+    kind, data = _told(event, runs.get(event.run_id) if event.part == END else None)
     return News(
         id=event.id,
         kind=kind,
         project_id=event.project_id,
         task_id=event.task_id,
         user_id=None,
-        data={"taskId": str(event.task_id), **data},
+        data={"taskId": str(event.task_id), "runId": str(event.run_id), "seq": event.seq, **data},
         viewers=seen_by.get(event.project_id, frozenset()),
         event=event,
     )
@@ -124,16 +126,16 @@ def _of_event(event: EventView, seen_by: dict[UUID, frozenset[UUID]], runs: dict
 
 def _told(event: EventView, run: RunView | None) -> tuple[str, dict[str, Any]]:
     status = _status(event)
-    if status is None:
-        return "execution:log", {"seq": event.seq, "level": event.level, "message": event.message}
     if status in ENDED and run is not None:
         return "execution:completed", {
             "status": status,
             "prUrl": run.pr_url,
-            "branchName": run.branch,
-            "outcome": run.outcome,
+            "branchName": run.branch if run.pushed else None,
+            "outcome": run.outcome or status,
             "error": run.error,
         }
+    if status is None or status in ENDED:
+        return "execution:log", {"level": event.level, "message": event.message}
     progress = (event.details or {}).get("progress", 0)
     return "execution:progress", {"status": status, "progress": progress, "message": event.message}
 

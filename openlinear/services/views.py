@@ -124,6 +124,8 @@ class ExecutionView:
     clashes: tuple[Clash, ...] = ()
     pr_state: str | None = None
     """open, closed, merged; None until the forge told."""
+    pushed: bool = False
+    """Whether the branch is on the remote."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,6 +221,7 @@ class LogEntry:
     state: str
     message: str
     details: dict[str, Any] | None = None
+    run_id: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -240,7 +240,7 @@ async def test_execute_and_cancel(api: Api, ada: Actor) -> None:
         "queued",
         0,
     )
-    assert card["branchName"] == f"openlinear/{card['id']}"
+    assert (card["branchName"], card["execution"]["branch"]) == (None, f"openlinear/{card['id']}")
     assert (await api.get(f"{path}/logs")).json() == {"items": [], "nextCursor": None}
     assert (await api.get(f"{path}/diff")).json() == {
         "runId": started.json()["runId"],

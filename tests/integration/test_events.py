@@ -169,6 +169,7 @@ async def act_out(run_id: UUID) -> None:
     await recorder.write([Entry("text", "t1", "0", "Hello")])
     async with recorder.transaction() as (session, run):
         run.status, run.outcome, run.pr_url, run.ended_at = "done", "pull_request", "https://x/pr/1", now()
+        run.pushed_sha = "abc"
         await session.flush()
         await engine_side().ended(session, run_id)
         await append(session, run, [Entry("status", "ended", message="Done")])
@@ -199,7 +200,8 @@ async def test_a_stream_tells_what_happens_and_nothing_of_others(
             "execution:completed",
         ]
         task = {"taskId": str(cards[0].id)}
-        assert told[2][2] == {**task, "status": "cloning", "progress": 5, "message": "Fetching"}
+        task["runId"] = str(run_id)
+        assert told[2][2] == {**task, "seq": 1, "status": "cloning", "progress": 5, "message": "Fetching"}
         assert told[3][2] == {**task, "seq": 2, "level": "info", "message": "Hello"}
         assert told[5][2]["prUrl"] == "https://x/pr/1"
         assert told[5][2]["outcome"] == "pull_request"
@@ -223,6 +225,41 @@ async def test_who_comes_back_gets_what_they_missed_once(
         fresh = await make(ada, project)
         got = [(await following.event())[2]["taskId"] for _ in range(6)]
         assert got == [str(card.id) for card in [*missed, fresh]]
+
+
+async def test_who_comes_back_to_a_reader_that_is_behind_hears_nothing_twice(
+    served: str, ada: Actor, project: ProjectView
+) -> None:
+    token, reader = await token_of(ada), news_reader()
+    async with stream(served, token) as following:
+        await make(ada, project)
+        last, _, _ = await following.event()
+    async with stream(served, token, after=last) as following, stream(served, token, after=10**17) as ahead:
+        reader.last = 0  # as where that process was slow
+        card = await make(ada, project, "Fresh")
+        assert (await following.event())[2]["taskId"] == str(card.id)
+        assert (await ahead.event())[2]["taskId"] == str(card.id)
+
+
+async def test_a_run_is_completed_once_and_says_how(product: Workerless, ada: Actor) -> None:
+    """What is said of it afterwards is a line of its log. A branch is named once it is pushed."""
+    async with db.transaction() as session:
+        _, cards = await create_demo(session, ada)
+        run_id = await execution.execute(session, ada, cards[0].id)
+    async with db.transaction() as session:
+        await execution.cancel(session, ada, cards[0].id)
+    database = Database(get_settings().database_url, pool_size=2)
+    await recorder_of(database, run_id).postscript("The workspace could not be removed", part="tidy")
+    await database.close()
+    async with db.snapshot() as session:
+        told = [item for item in await feed.news(session, 0) if item.kind.startswith("execution:")]
+    assert [item.kind for item in told] == ["execution:completed", "execution:log"]
+    assert {name: told[0].data[name] for name in ("outcome", "branchName", "prUrl")} == {
+        "outcome": "cancelled",
+        "branchName": None,
+        "prUrl": None,
+    }
+    assert told[1].data["message"] == "The workspace could not be removed"
 
 
 async def test_who_comes_back_is_read_nothing_of_others(
