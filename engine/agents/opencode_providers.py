@@ -20,10 +20,23 @@ COMPATIBLE = "@ai-sdk/openai-compatible"
 KNOWN: dict[str, tuple[str, tuple[str, ...]]] = {
     "anthropic": ("@ai-sdk/anthropic", ("claude-opus-4-5", "claude-sonnet-4-5", "claude-haiku-4-5")),
     "openai": ("@ai-sdk/openai", ("gpt-5.1", "gpt-5.1-codex", "gpt-5-mini")),
+    "google": (COMPATIBLE, ("gemini-2.5-pro", "gemini-2.5-flash")),
+    "openrouter": (COMPATIBLE, ("anthropic/claude-sonnet-4.5", "openai/gpt-5.1")),
 }
-"""Providers whose SDK OpenCode carries, and the models offered when the user names none."""
+"""Providers that need a key alone: the SDK, and the models offered when the user names none."""
 
-LIMITS = {"anthropic": (200_000, 32_000), "openai": (272_000, 64_000)}
+ADDRESSES = {
+    "google": "https://generativelanguage.googleapis.com/v1beta/openai",
+    "openrouter": "https://openrouter.ai/api/v1",
+}
+"""Where those are that have no SDK of their own here."""
+
+LIMITS = {
+    "anthropic": (200_000, 32_000),
+    "openai": (272_000, 64_000),
+    "google": (1_000_000, 64_000),
+    "openrouter": (200_000, 32_000),
+}
 OTHER_LIMITS = (128_000, 16_384)
 """Tokens of context and of one answer, for when OpenCode shortens a conversation."""
 
@@ -109,8 +122,8 @@ def provider_config(key: ProviderKey) -> dict[str, Any] | None:
         return None
     context, output = OTHER_LIMITS if key.base_url else LIMITS[key.provider]
     entry: dict[str, Any] = {"name": key.provider, "npm": npm, "options": {}, "models": {}}
-    if key.base_url:
-        entry["options"]["baseURL"] = key.base_url
+    if address := key.base_url or ADDRESSES.get(key.provider):
+        entry["options"]["baseURL"] = address
     for model in key.models or models:
         entry["models"][model] = {
             "name": model,

@@ -7,16 +7,28 @@ import time
 from pathlib import Path, PurePosixPath
 from types import SimpleNamespace
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 import pytest
 
+from engine import egress_hosts
 from engine.accounts import keep_accounts
 from engine.agents.opencode_auth import accounts
-from engine.agents.opencode_providers import STORE, provider_config, store, wanted
+from engine.agents.opencode_providers import (
+    ADDRESSES,
+    COMPATIBLE,
+    KNOWN,
+    LIMITS,
+    STORE,
+    provider_config,
+    store,
+    wanted,
+)
 from engine.agents.opencode_tools import edited_paths, title_of
 from engine.errors import RunError
 from engine.ports import Box, Finished, ProviderKey
+from openlinear.services import providers
 
 FOLDER = PurePosixPath("/work/run")
 BOX = Box(uuid4(), "http://127.0.0.1:1", "password", FOLDER, FOLDER)
@@ -47,12 +59,32 @@ def test_a_compatible_endpoint_has_its_address_and_models() -> None:
     assert list(entry["models"]) == ["small", "large"]
 
 
-@pytest.mark.parametrize("provider", ["anthropic", "openai"])
-def test_a_known_provider_needs_a_key_alone(provider: str) -> None:
+def test_what_people_are_offered_is_what_the_engine_and_the_network_know() -> None:
+    offered = {provider: set(models) for provider, (_, models) in providers.KNOWN.items()}
+    assert offered == {provider: set(models) for provider, (_, models) in KNOWN.items()}
+    assert offered.keys() == LIMITS.keys() == egress_hosts.PROVIDERS.keys()
+    for provider, address in ADDRESSES.items():
+        assert urlsplit(address).hostname == egress_hosts.PROVIDERS[provider]
+    assert ADDRESSES.keys() == {provider for provider, (npm, _) in KNOWN.items() if npm == COMPATIBLE}
+
+
+@pytest.mark.parametrize(
+    ("provider", "npm", "address"),
+    [
+        ("anthropic", "@ai-sdk/anthropic", None),
+        ("openai", "@ai-sdk/openai", None),
+        ("google", COMPATIBLE, "https://generativelanguage.googleapis.com/v1beta/openai"),
+        ("openrouter", COMPATIBLE, "https://openrouter.ai/api/v1"),
+    ],
+)
+def test_a_known_provider_needs_a_key_alone(provider: str, npm: str, address: str | None) -> None:
     entry = provider_config(ProviderKey(provider, "k"))
     assert entry is not None
-    assert entry["npm"] == f"@ai-sdk/{provider}"
+    assert (entry["npm"], entry["options"].get("baseURL")) == (npm, address)
     assert entry["models"]
+    elsewhere = provider_config(ProviderKey(provider, "k", "https://proxy.example/v1"))
+    assert elsewhere is not None
+    assert elsewhere["options"]["baseURL"] == "https://proxy.example/v1"
     named = provider_config(ProviderKey(provider, "k", models=("newer",)))
     assert named is not None
     assert list(named["models"]) == ["newer"]
