@@ -48,10 +48,18 @@ class SettingsChange(Shape):
 
 
 class Connection(Shape):
+    """What is left out stays as it is stored."""
+
     provider_id: str
-    api_key: SecretStr | None = None
-    base_url: str | None = None
-    models: list[str] = Field(default=[])
+    api_key: SecretStr | None = Field(
+        None, description="Another host gets no stored key: left out, it is cleared then."
+    )
+    base_url: str | None = Field(
+        None, description="An OpenAI-compatible endpoint; empty for the provider's own address."
+    )
+    models: list[str] | None = Field(
+        None, description="Ids of models. Where none are stored, those that the endpoint names itself."
+    )
 
 
 class ProviderId(Shape):
@@ -81,6 +89,7 @@ class SignInPage(Shape):
 
 class SignInCode(Shape):
     provider_id: str
+    method: StrictInt | None = Field(None, ge=0, le=19, description="As it was begun: 409 for another.")
     code: SecretStr | None = Field(None, description="What the provider's page gave, where it gives one.")
 
 
@@ -151,13 +160,11 @@ async def list_providers(session: Session, actor: Me) -> Items[Provider]:
 
 
 @router.post("/opencode/auth", tags=["providers"])
-async def connect(body: Connection, session: Session, actor: Me) -> Provider:
+async def connect(body: Connection, actor: Me) -> Provider:
     """Keep a key. It never comes out; left out, the stored one stays for the same host."""
     key = body.api_key.get_secret_value() if body.api_key else None
     return Provider.model_validate(
-        await providers.connect(
-            session, actor, body.provider_id, key, base_url=body.base_url, models=body.models
-        )
+        await providers.save(actor, body.provider_id, key, base_url=body.base_url, models=body.models)
     )
 
 
@@ -183,7 +190,7 @@ async def begin_sign_in(body: SignInWish, actor: Me) -> SignInPage:
 async def end_sign_in(body: SignInCode, actor: Me) -> Provider:
     """Connect the account, with the code of that page where its method was `code`."""
     code = body.code.get_secret_value() if body.code else None
-    return Provider.model_validate(await sign_ins.end(actor, body.provider_id, code))
+    return Provider.model_validate(await sign_ins.end(actor, body.provider_id, code, body.method))
 
 
 @router.post("/opencode/auth/test", tags=["providers"])

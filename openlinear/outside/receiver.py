@@ -5,7 +5,7 @@ a name server that answers otherwise a moment later changes nothing.
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import SplitResult, urlsplit
 
@@ -33,6 +33,17 @@ class Answer:
     error: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Way:
+    """A URL with an address that was checked in place of the name."""
+
+    target: str
+    host: str
+    """Whose certificate it has to be."""
+    named: str
+    """As the `Host` header says it."""
+
+
 def check(url: str, *, allow_local: bool) -> None:
     """Refused, unless the address may be reached as far as its text tells."""
     _parts(url, allow_local)
@@ -57,6 +68,18 @@ async def send(url: str, body: bytes, headers: Mapping[str, str], *, allow_local
 
 
 async def _post(url: str, body: bytes, headers: Mapping[str, str], *, allow_local: bool) -> int:
+    found = await ways(url, allow_local=allow_local)
+    for way in found:
+        try:
+            return await _to(way.target, body, {**headers, "Host": way.named}, way.host)
+        except httpx.ConnectError:
+            if way is found[-1]:
+                raise
+    raise AssertionError("the last address raises or answers")
+
+
+async def ways(url: str, *, allow_local: bool) -> Sequence[Way]:
+    """The checked addresses behind a URL, one at least. Refused says why there is none."""
     parts, host, port = _parts(url, allow_local)
     try:
         addresses = await resolve(parts.scheme, host, port, allow_local=allow_local)
@@ -66,15 +89,8 @@ async def _post(url: str, body: bytes, headers: Mapping[str, str], *, allow_loca
         raise Refused("has a host name that does not resolve")
     shown = f"[{host}]" if ":" in host else host
     named = shown if port == PORTS[parts.scheme] else f"{shown}:{port}"
-    for index, address in enumerate(addresses):
-        pinned = f"[{address}]" if ":" in address else address
-        target = parts._replace(netloc=f"{pinned}:{port}").geturl()
-        try:
-            return await _to(target, body, {**headers, "Host": named}, host)
-        except httpx.ConnectError:
-            if index == len(addresses) - 1:
-                raise
-    raise AssertionError("the last address raises or answers")
+    pinned = [f"[{address}]" if ":" in address else address for address in addresses]
+    return [Way(parts._replace(netloc=f"{one}:{port}").geturl(), host, named) for one in pinned]
 
 
 async def _to(target: str, body: bytes, headers: Mapping[str, str], host: str) -> int:

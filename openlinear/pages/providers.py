@@ -62,15 +62,15 @@ class ProvidersState(Personal, rx.State):
         other = self.choice == OTHER
         models = [one for one in str(data.get("models", "")).replace(",", " ").split() if one]
         try:
-            async with self._acting() as (session, actor):
-                await providers.connect(
-                    session,
-                    actor,
-                    str(data.get("id", "")).strip() if other else self.choice,
-                    str(data.get("key", "")) or None,
-                    base_url=str(data.get("url", "")).strip() or None,
-                    models=models,
-                )
+            async with self._acting() as (_, actor):
+                pass
+            await providers.save(
+                actor,
+                str(data.get("id", "")).strip() if other else self.choice,
+                str(data.get("key", "")) or None,
+                base_url=str(data.get("url", "")).strip() or None,
+                models=models or None,
+            )
         except ServiceError as error:
             self.connect_error = str(error)
         else:
@@ -168,9 +168,7 @@ def providers_section() -> rx.Component:
                         ),
                         class_name="pair",
                     ),
-                    _input(
-                        "Models, separated by commas", name="models", placeholder="qwen3:32b", required=True
-                    ),
+                    _input("Models, separated by commas", name="models", placeholder="All that it names"),
                 ),
             ),
             _input("API key", name="key", type="password", auto_complete="off"),

@@ -9,12 +9,15 @@ from sqlmodel import col
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from engine.client import DEMO_MODEL
-from openlinear import vault
+from openlinear import db, vault
+from openlinear.engine_client import engine_client
 from openlinear.models import Provider
+from openlinear.outside import model_list
 from openlinear.services import credentials, endpoints
 from openlinear.services.errors import Conflict, Invalid, NotFound
 from openlinear.services.fields import MODEL
 from openlinear.services.views import Actor, ProviderView
+from openlinear.settings import get_settings
 
 KNOWN: dict[str, tuple[str, tuple[str, ...]]] = {
     "anthropic": ("Anthropic", ("claude-sonnet-4-5", "claude-opus-4-5", "claude-haiku-4-5")),
@@ -42,6 +45,40 @@ async def list_providers(session: AsyncSession, actor: Actor) -> list[ProviderVi
     ]
 
 
+class NoModels(Invalid):
+    """Nobody named an endpoint's models. It may know itself, and may be sent this key, which is sealed."""
+
+    def __init__(self, base_url: str, sealed: str) -> None:
+        super().__init__(
+            "This endpoint named no model when it was asked (GET /models under its base URL). Check the base "
+            "URL and the key, or name at least one model.",
+            models="needs at least one model id",
+        )
+        self.base_url, self.sealed = base_url, sealed
+
+
+async def save(
+    actor: Actor,
+    provider_id: str,
+    api_key: str | None,
+    *,
+    base_url: str | None = None,
+    models: Sequence[str] | None = None,
+) -> ProviderView:
+    """As `connect`; an endpoint whose models nobody named is asked for them. Takes no session: it may be
+    slow.
+    """
+    try:
+        async with db.transaction() as session:
+            return await connect(session, actor, provider_id, api_key, base_url=base_url, models=models)
+    except NoModels as lack:
+        named = await _asked(provider_id, lack)
+        if not named:
+            raise
+    async with db.transaction() as session:
+        return await connect(session, actor, provider_id, api_key, base_url=base_url, models=named)
+
+
 async def connect(
     session: AsyncSession,
     actor: Actor,
@@ -49,27 +86,35 @@ async def connect(
     api_key: str | None,
     *,
     base_url: str | None = None,
-    models: Sequence[str] = (),
+    models: Sequence[str] | None = None,
 ) -> ProviderView:
     """Keep a provider's key, sealed. With `base_url` it is any OpenAI-compatible endpoint.
 
-    Without a key, the stored one stays as long as it goes to the same host.
+    None leaves what is stored as it is; an empty `base_url` is the provider's own address, and no models are
+    those that it is known for. Another host gets no stored credential: without a key it has none then.
     """
     check_id(provider_id)
-    base_url = endpoints.checked(base_url) if base_url else None
-    models = _models(provider_id, base_url, models)
     row = await session.get(Provider, (actor.id, provider_id), with_for_update=True)
-    sealed = _sealed(row, api_key, base_url)
+    address = endpoints.checked(base_url) if base_url else row.base_url if row and base_url is None else None
+    key, account, expires = _credential(row, api_key, address)
+    if address is None and provider_id not in KNOWN and account is None:
+        raise Invalid("Give the base URL of this provider.", baseUrl="is needed for this provider")
+    named = _checked(provider_id, models if models is not None else row.models if row else ())
+    if address is not None and not named:
+        raise NoModels(address, key)
     if row is None:
-        row = Provider(user_id=actor.id, provider_id=provider_id, key_secret=sealed)
+        row = Provider(user_id=actor.id, provider_id=provider_id, key_secret=key)
         session.add(row)
-    row.key_secret, row.base_url, row.models = sealed, base_url, list(models)
-    row.account_secret = row.account_expires = None
+    row.key_secret, row.account_secret, row.account_expires = key, account, expires
+    row.base_url, row.models = address, named
     await session.flush()
+    await engine_client().egress_changed(session)
     return _view(row)
 
 
 async def disconnect(session: AsyncSession, actor: Actor, provider_id: str) -> None:
+    """Forget it. Its host is closed to the actor's agents at once."""
+    check_id(provider_id)
     gone = await session.execute(
         delete(Provider)
         .where(col(Provider.user_id) == actor.id, col(Provider.provider_id) == provider_id)
@@ -77,10 +122,12 @@ async def disconnect(session: AsyncSession, actor: Actor, provider_id: str) -> N
     )
     if gone.first() is None:
         raise NotFound("This provider is not connected.")
+    await engine_client().egress_changed(session)
 
 
 async def one(session: AsyncSession, actor: Actor, provider_id: str) -> ProviderView:
     """What the actor connected under this id. NotFound where there is nothing."""
+    check_id(provider_id)
     row = await session.get(Provider, (actor.id, provider_id))
     if row is None:
         raise NotFound("This provider is not connected.")
@@ -130,27 +177,42 @@ def check_id(provider_id: str) -> None:
         raise Invalid("The demo model needs no key.", providerId="is the demo model's name")
 
 
-def _models(provider_id: str, base_url: str | None, models: Sequence[str]) -> list[str]:
-    if not models and (base_url or provider_id not in KNOWN):
-        raise Invalid("Name at least one model of this provider.", models="needs at least one model id")
-    if base_url is None and provider_id not in KNOWN:
-        raise Invalid("Give the base URL of this provider.", baseUrl="is needed for this provider")
-    if len(models) > MOST_MODELS or not all(MODEL.fullmatch(f"{provider_id}/{model}") for model in models):
+def _checked(provider_id: str, models: Sequence[str]) -> list[str]:
+    if len(models) > MOST_MODELS:
+        raise Invalid(f"Name at most {MOST_MODELS} models.", models=f"at most {MOST_MODELS}")
+    if not all(_is_model(provider_id, model) for model in models):
         raise Invalid("One of the models is not a model id.", models="must be model ids without spaces")
     return list(dict.fromkeys(models))
 
 
-def _sealed(row: Provider | None, api_key: str | None, base_url: str | None) -> str:
-    """The key, sealed; or the one that is kept, which never goes to another host."""
+def _is_model(provider_id: str, model: str) -> bool:
+    return MODEL.fullmatch(f"{provider_id}/{model}") is not None
+
+
+async def _asked(provider_id: str, lack: NoModels) -> list[str]:
+    """The models that the endpoint names, as far as they can be kept."""
+    try:
+        key = vault.unseal(credentials.PROVIDER, lack.sealed)
+    except vault.Unreadable:
+        key = ""
+    local = get_settings().allow_local_remotes
+    found = await model_list.models_of(lack.base_url, key, allow_local=local)
+    return [model for model in found if _is_model(provider_id, model)][:MOST_MODELS]
+
+
+def _credential(
+    row: Provider | None, api_key: str | None, base_url: str | None
+) -> tuple[str, str | None, int | None]:
+    """The key, and the account with its end: what is given, or what is kept, which goes to no other host."""
     if api_key:
         if len(api_key) > KEY_LIMIT or not api_key.isascii() or not api_key.isprintable():
             raise Invalid("The API key is not one.", apiKey="must be printable ASCII")
-        return vault.seal(credentials.PROVIDER, api_key.strip())
+        return credentials.seal_key(api_key.strip()), None, None
+    if row is None and base_url is None:
+        raise Invalid("Give the API key of this provider.", apiKey="is needed")
     if row is not None and credentials.origin(row.base_url) == credentials.origin(base_url):
-        return row.key_secret
-    if base_url is None or row is not None:
-        raise Invalid("Give the API key for this address.", apiKey="is needed")
-    return vault.seal(credentials.PROVIDER, "")
+        return row.key_secret, row.account_secret, row.account_expires
+    return credentials.seal_key(""), None, None
 
 
 async def _rows(session: AsyncSession, user_id: UUID) -> list[Provider]:

@@ -30,6 +30,7 @@ INPUT_LIMIT = 1024
 AWAY = "No engine answered. Start one (`openlinear up`), then try again."
 AWAY_AT_END = "No engine answered. Start one (`openlinear up`), then begin to sign in again."
 NO_ACCOUNTS = "This provider has no accounts to sign in with. Enter its address, and its key if it needs one."
+OTHER_WAY = "You have begun to sign in by another of this provider's ways. Name that method, or begin again."
 NO_SIGN_IN = "You have not begun to sign in to this provider, or too long ago. Begin again."
 
 
@@ -82,8 +83,10 @@ async def _keep(user_id: UUID, provider_id: str, *, method: int, code_secret: st
         )
 
 
-async def end(actor: Actor, provider_id: str, code: str | None) -> ProviderView:
-    """Finish it with the code that the page gave; without one where the agent learns by itself."""
+async def end(actor: Actor, provider_id: str, code: str | None, method: int | None = None) -> ProviderView:
+    """Finish it with the code that the page gave; without one where the agent learns by itself. Conflict
+    where it was begun by another of the provider's ways than `method`.
+    """
     providers.check_id(provider_id)
     code = (code or "").strip()
     if len(code) > CODE_LIMIT or not code.isascii() or (code and not code.isprintable()):
@@ -92,6 +95,8 @@ async def end(actor: Actor, provider_id: str, code: str | None) -> ProviderView:
         row = await session.get(ProviderSignIn, (actor.id, provider_id), with_for_update=True)
         if row is None or row.began_at < now() - SIGN_IN_ENDS_AFTER:
             raise Conflict(NO_SIGN_IN)
+        if method is not None and method != row.method:
+            raise Conflict(OTHER_WAY)
         row.code_secret = credentials.seal_code(code)
         method = row.method
     try:
@@ -152,6 +157,7 @@ async def keep_account(
                 set_={**kept, "base_url": None, "created_at": now()},
             )
         )
+        await engine_client().egress_changed(session)
         return
     older = or_(col(Provider.account_expires).is_(None), col(Provider.account_expires) < expires)
     mine = (col(Provider.user_id) == user_id) & (col(Provider.provider_id) == provider_id)
