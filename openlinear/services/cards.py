@@ -120,4 +120,6 @@ def _execution(run: RunView | None, proposals: Mapping[tuple[UUID, str], str]) -
         return None
     same: dict[str, Any] = {name: getattr(run, name) for name in _SAME}
     state = proposals.get((run.project_id, run.pr_url.lower())) if run.pr_url else None
-    return ExecutionView(run_id=run.id, limits=in_force(run.limits), clashes=clashes(run.clashes), pr_state=state, **same)
+    return ExecutionView(
+        run_id=run.id, limits=in_force(run.limits), clashes=clashes(run.clashes), pr_state=state, **same
+    )
