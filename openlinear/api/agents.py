@@ -2,9 +2,10 @@
 
 from fastapi import APIRouter
 
+from openlinear.api.projects import Limit
 from openlinear.api.security import Me, Session
-from openlinear.api.shapes import Items, Shape
-from openlinear.services import agents
+from openlinear.api.shapes import Items, Shape, page_of
+from openlinear.services import agents, paging
 
 router = APIRouter(prefix="/api/agents", tags=["agents"])
 
@@ -25,13 +26,16 @@ class Model(Shape):
 
 
 @router.get("")
-async def index(session: Session, actor: Me) -> Items[Agent]:
+async def index(
+    session: Session, actor: Me, limit: Limit = paging.LIMIT, cursor: str | None = None
+) -> Items[Agent]:
     """Every agent that a task may name, with the reason where it cannot run now."""
-    return Items(items=[Agent.model_validate(one) for one in await agents.list_agents(session, actor)])
+    return page_of(paging.sliced(await agents.list_agents(session, actor), cursor, limit), Agent)
 
 
 @router.get("/{agent}/models")
-async def models(agent: str, session: Session, actor: Me) -> Items[Model]:
+async def models(
+    agent: str, session: Session, actor: Me, limit: Limit = paging.LIMIT, cursor: str | None = None
+) -> Items[Model]:
     """What the caller connected, then what a key alone would connect. The first is the default."""
-    found = await agents.list_models(session, actor, agent)
-    return Items(items=[Model.model_validate(one) for one in found])
+    return page_of(paging.sliced(await agents.list_models(session, actor, agent), cursor, limit), Model)

@@ -7,11 +7,12 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse
 from pydantic import Field
 
+from openlinear.api.projects import Limit
 from openlinear.api.security import Entry, Me, Session, address_of, device_of, set_cookie
-from openlinear.api.shapes import Items, Shape
+from openlinear.api.shapes import Items, Shape, page_of
 from openlinear.outside import providers
 from openlinear.outside.provider import ProviderId, Trouble
-from openlinear.services import identities, sign_in
+from openlinear.services import identities, paging, sign_in
 from openlinear.services.errors import Conflict, TooMany
 from openlinear.services.logins import COOKIE as SESSION_COOKIE
 from openlinear.services.sign_in import Ended, Returned
@@ -29,8 +30,7 @@ class Offer(Shape):
     name: str
 
 
-class Offers(Shape):
-    items: list[Offer]
+class Offers(Items[Offer]):
     trouble: str
 
 
@@ -51,18 +51,21 @@ class Destination(Shape):
 
 
 @router.get("/ways")
-async def offered(trouble: str = "", by: str = "") -> Offers:
+async def offered(
+    trouble: str = "", by: str = "", limit: Limit = paging.LIMIT, cursor: str | None = None
+) -> Offers:
     """Which providers the sign-in page offers, and what a sign-in that failed (`trouble`, `by`) means."""
-    items = [Offer(id=one.id, name=one.name) for one in providers.configured()]
-    return Offers(items=items, trouble=sign_in.trouble_words(trouble, by))
+    page = paging.sliced(providers.configured(), cursor, limit)
+    items = [Offer(id=one.id, name=one.name) for one in page.items]
+    return Offers(items=items, next_cursor=page.next_cursor, trouble=sign_in.trouble_words(trouble, by))
 
 
 @router.get("/identities")
-async def connected(session: Session, actor: Me) -> Items[Identity]:
+async def connected(
+    session: Session, actor: Me, limit: Limit = paging.LIMIT, cursor: str | None = None
+) -> Items[Identity]:
     """The caller's ways to sign in beside the password; `login` is null where one is not connected."""
-    return Items[Identity](
-        items=[Identity.model_validate(one) for one in await identities.list_ways(session, actor)]
-    )
+    return page_of(paging.sliced(await identities.list_ways(session, actor), cursor, limit), Identity)
 
 
 def _routes(provider: ProviderId) -> None:

@@ -154,9 +154,11 @@ async def show_audit(
 
 
 @router.get("/opencode/providers", tags=["providers"])
-async def list_providers(session: Session, actor: Me) -> Items[Provider]:
-    found = await providers.list_providers(session, actor)
-    return Items(items=[Provider.model_validate(provider) for provider in found])
+async def list_providers(
+    session: Session, actor: Me, limit: Limit = paging.LIMIT, cursor: str | None = None
+) -> Items[Provider]:
+    """What is connected, oldest first, then what could be with a key alone."""
+    return page_of(paging.sliced(await providers.list_providers(session, actor), cursor, limit), Provider)
 
 
 @router.post("/opencode/auth", tags=["providers"])

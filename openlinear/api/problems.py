@@ -8,6 +8,7 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from pydantic.alias_generators import to_camel
 from starlette.exceptions import HTTPException
 
 from openlinear.services.errors import Invalid, ServiceError, TooMany
@@ -73,7 +74,9 @@ async def _validation(_: Request, error: Exception) -> Problem:
 
 
 def _field(location: Sequence[str | int]) -> str:
-    """`labels.0` of `("body", "labels", 0)`; `body` when it is no JSON at all."""
+    """`labels.0` of `("body", "labels", 0)`, `taskId` of `("path", "task_id")`; `body` when it is no JSON."""
+    if location[:1] == ("path",):
+        return to_camel(str(location[-1]))
     inner = location[1:] if location and location[0] in ("body", "query", "path", "header") else location
     return ".".join(str(part) for part in inner if not isinstance(part, int) or len(inner) > 1) or "body"
 

@@ -7,14 +7,17 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import PlainTextResponse
 from pydantic import StrictBool
 
+from openlinear.api.accept import preferred
 from openlinear.api.once import Once
 from openlinear.api.projects import Limit
 from openlinear.api.security import Me, Session
-from openlinear.api.shapes import Ask, Diff, Items, LimitsChange, LogEntry, Shape
+from openlinear.api.shapes import Ask, Diff, Items, LimitsChange, LogEntry, Shape, page_of
 from openlinear.services import execution, paging
 
 router = APIRouter(prefix="/api/tasks/{task_id}", tags=["runs"])
 Seq = Annotated[int, Query(ge=0, le=2**31 - 1)]
+AS_TEXT = ("text/x-diff", "text/plain")
+VARY = {"Vary": "Accept"}
 
 
 class Execute(Shape):
@@ -78,21 +81,36 @@ async def logs(
     )
 
 
-@router.get("/diff", response_model=Diff)
-async def diff(task_id: UUID, request: Request, session: Session, actor: Me) -> Diff | Response:
-    """The last run's unified diff: as JSON, or alone for `Accept: text/plain` or `text/x-diff`."""
+@router.get(
+    "/diff",
+    response_model=Diff,
+    responses={
+        200: {
+            "content": {name: {"schema": {"type": "string"}} for name in AS_TEXT},
+            "headers": {"Vary": {"schema": {"type": "string"}}},
+        }
+    },
+)
+async def diff(
+    task_id: UUID, request: Request, response: Response, session: Session, actor: Me
+) -> Diff | Response:
+    """The last run's unified diff: as JSON, or alone for an `Accept` that would rather have `text/x-diff` or
+    `text/plain`.
+    """
     found = await execution.diff(session, actor, task_id)
-    for media_type in ("text/x-diff", "text/plain"):
-        if media_type in request.headers.get("accept", ""):
-            return PlainTextResponse(found.patch, media_type=media_type)
+    wanted = preferred(",".join(request.headers.getlist("accept")), ("application/json", *AS_TEXT))
+    if wanted in AS_TEXT:
+        return PlainTextResponse(found.patch, media_type=wanted, headers=VARY)
+    response.headers.update(VARY)
     return Diff.model_validate(found)
 
 
 @router.get("/asks")
-async def asks(task_id: UUID, session: Session, actor: Me) -> Items[Ask]:
+async def asks(
+    task_id: UUID, session: Session, actor: Me, limit: Limit = paging.LIMIT, cursor: str | None = None
+) -> Items[Ask]:
     """What the run waits for."""
-    found = await execution.asks(session, actor, task_id)
-    return Items(items=[Ask.model_validate(ask) for ask in found])
+    return page_of(paging.sliced(await execution.asks(session, actor, task_id), cursor, limit), Ask)
 
 
 @router.post("/asks/{ask_id}", status_code=202)

@@ -6,9 +6,10 @@ from fastapi import APIRouter
 from fastapi.responses import FileResponse
 
 from openlinear.api.fields import Time
+from openlinear.api.projects import Limit
 from openlinear.api.security import Me, Session
-from openlinear.api.shapes import Items, Shape
-from openlinear.services import storage
+from openlinear.api.shapes import Items, Shape, page_of
+from openlinear.services import paging, storage
 
 router = APIRouter(prefix="/api", tags=["storage"])
 
@@ -59,9 +60,11 @@ class Restored(Shape):
 
 
 @router.get("/kept")
-async def kept(session: Session, actor: Me) -> Items[Kept]:
+async def kept(
+    session: Session, actor: Me, limit: Limit = paging.LIMIT, cursor: str | None = None
+) -> Items[Kept]:
     """Work of the actor's runs that was not pushed."""
-    return Items(items=[Kept.model_validate(one) for one in await storage.kept(session, actor)])
+    return page_of(paging.sliced(await storage.kept(session, actor), cursor, limit), Kept)
 
 
 @router.get("/runs/{run_id}/kept", response_class=FileResponse)

@@ -3,7 +3,7 @@
 from typing import Any
 from uuid import UUID
 
-from pydantic import Field, StrictInt
+from pydantic import ConfigDict, Field, StrictInt
 
 from openlinear.api.fields import Name, Role, Time
 from openlinear.api.shapes import Limits, LimitsChange, Shape
@@ -45,6 +45,10 @@ class RoleChange(Shape):
 
 
 class NewInvitation(Shape):
+    """Of a link. Nobody is put into a team by their name or email, so any such field is refused."""
+
+    model_config = ConfigDict(**Shape.model_config, extra="forbid")
+
     role: str = Field("member", description="member or admin.")
     days: StrictInt = Field(invitations.DAYS, description="How long the link works.")
     uses: StrictInt = Field(1, description="How many people may take it.")

@@ -79,7 +79,9 @@ async def list_tasks(
     limit: int = paging.LIMIT,
     cursor: str | None = None,
 ) -> Page[TaskView]:
-    """The newest first."""
+    """The newest first. NotFound for a project that the actor may not see."""
+    if wanted.project_id is not None:
+        await require_project(session, actor, wanted.project_id)
     query = (
         select(Task, Project)
         .join(Project, col(Project.id) == col(Task.project_id))

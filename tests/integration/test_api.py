@@ -122,6 +122,7 @@ async def test_every_kind_of_error_is_a_problem(
     is_problem(await api.put(f"/api/tasks/{uuid4()}", headers=headers), 405)
     is_problem(await api.get("/api/tasks"), 401)
     is_problem(await api.get(f"/api/tasks/{uuid4()}", headers=headers), 404)
+    is_problem(await api.get(f"/api/tasks?projectId={uuid4()}", headers=headers), 404)
     is_problem(await api.get("/api/tasks/no-id", headers=headers), 422)
     is_problem(await api.post("/api/labels", content=b"{", headers=headers), 422)
     big = await api.post("/api/labels", json={"name": "x" * (1 << 20)}, headers=headers)
@@ -163,6 +164,8 @@ async def test_refused_fields_are_named_and_what_was_sent_is_not_repeated(api: A
         "/api/tasks", content=half, headers={**headers, "Content-Type": "application/json"}
     )
     is_problem(answer, 422)
+    problem = is_problem(await api.get("/api/tasks/no-id", headers=headers), 422)
+    assert [error["field"] for error in problem["errors"]] == ["taskId"]
     for query in ("limit=0", "limit=201", "cursor=x", "status=x", "projectId=x", "label=%00", "q=%00"):
         is_problem(await api.get(f"/api/tasks?{query}", headers=headers), 422)
 
@@ -266,6 +269,14 @@ async def test_execute_and_cancel(api: Api, ada: Actor) -> None:
         "patch": "",
         "files": [],
     }
+    for accept, answered in (
+        ("application/json, text/plain, */*", "application/json"),
+        ("text/plain", "text/plain; charset=utf-8"),
+        ("text/x-diff, */*", "text/x-diff; charset=utf-8"),
+    ):
+        found = await api.get(f"{path}/diff", headers={"Accept": accept})
+        assert found.headers["content-type"] == answered
+        assert "Accept" in found.headers["vary"].split(", ")
     assert (await api.get(f"{path}/asks")).json()["items"] == []
     assert (await api.post(f"{path}/cancel")).status_code == 202
 

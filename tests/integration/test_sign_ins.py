@@ -63,6 +63,12 @@ async def test_a_sign_in_is_its_users_and_ends(
         await sign_ins.end(await make_actor("Eve"), "anthropic", "a code")
     with pytest.raises(RunError, match="not begun"):
         await engine_side().sign_in_code(ada.id, "anthropic")  # no code was brought yet
+    await sign_ins.begin(ada, "anthropic", 1)
+    with pytest.raises(Conflict, match="another of this provider's ways"):
+        await sign_ins.end(ada, "anthropic", "a code", 0)
+    with pytest.raises(Invalid, match="did not let you in"):
+        await sign_ins.end(ada, "anthropic", "a code", 1)
+    await sign_ins.begin(ada, "anthropic")
     async with db.transaction() as session:
         await session.execute(update(ProviderSignIn).values(began_at=now() - timedelta(minutes=16)))
     with pytest.raises(Conflict):

@@ -166,7 +166,7 @@ async def test_the_shapes_of_a_team(api: httpx.AsyncClient, crew: Crew) -> None:
     assert link["url"].endswith("/join/" + link["token"])
     assert link["token"] not in (await api.get(path + "/invitations")).text
     assert link["token"] not in (await api.get(path + "/audit")).text
-    for wrong in ({"role": "owner"}, {"days": "7"}, {"uses": 1.5}):
+    for wrong in ({"role": "owner"}, {"days": "7"}, {"uses": 1.5}, {"email": "someone@example.com"}):
         is_problem(await api.post(path + "/members", json=wrong), 422)
     is_problem(await api.post("/api/teams/join", json={"token": "x"}), 404)
 

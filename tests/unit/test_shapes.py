@@ -58,3 +58,18 @@ def test_every_name_in_the_document_is_camel_case() -> None:
     schemas = create_api().openapi()["components"]["schemas"]
     named = {name for schema in schemas.values() for name in schema.get("properties", {})}
     assert {name for name in named if not CAMEL.fullmatch(name)} == set()
+
+
+def test_every_list_comes_in_pages() -> None:
+    document = create_api().openapi()
+    schemas = document["components"]["schemas"]
+    lists = []
+    for path, operations in document["paths"].items():
+        answer = operations.get("get", {}).get("responses", {}).get("200", {}).get("content", {})
+        name = answer.get("application/json", {}).get("schema", {}).get("$ref", "").rpartition("/")[2]
+        if "items" in schemas.get(name, {}).get("properties", {}):
+            lists.append(path)
+            taken = {one["name"] for one in operations["get"]["parameters"]}
+            assert {"limit", "cursor"} <= taken, path
+            assert "nextCursor" in schemas[name]["properties"], path
+    assert len(lists) > 15

@@ -112,7 +112,7 @@ ENTRIES = (
     Entry("DELETE /api/labels/{label_id}", SEES),
     # -- tasks
     Entry("GET /api/tasks", SELF),
-    Entry("GET /api/tasks?projectId={project_id}", SELF),
+    Entry("GET /api/tasks?projectId={project_id}", SEES),
     Entry("GET /api/tasks?label={label_id}", SELF),
     Entry("GET /api/tasks?q=canary&archived=true", SELF),
     Entry("POST /api/tasks", SEES, {"projectId": "{project_id}", "title": "New", "labels": ["{label_id}"]}),
