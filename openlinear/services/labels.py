@@ -8,8 +8,8 @@ from sqlalchemy.exc import IntegrityError
 from sqlmodel import col
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from openlinear.models import Label, Project
-from openlinear.services import text
+from openlinear.models import Label, Project, Task, TaskLabel
+from openlinear.services import news, text
 from openlinear.services.access import require_project, require_team, visible_labels
 from openlinear.services.cards import label_view
 from openlinear.services.errors import Conflict, Invalid, NotFound
@@ -17,6 +17,8 @@ from openlinear.services.views import Actor, LabelView
 
 NAME_LIMIT = 50
 MOST_PER_TASK = 20
+MOST_TOLD = 50
+"""Tasks that a change of their label is told of one by one."""
 COLORS = (
     *(
         "slate",
@@ -75,14 +77,22 @@ async def create_for_project(
 async def update_label(
     session: AsyncSession, actor: Actor, label_id: UUID, *, name: str | None = None, color: str | None = None
 ) -> LabelView:
+    """Rename or recolour it. Those who look at its tasks hear of that."""
     label = await _own(session, actor, label_id)
+    before = (label.name, label.color)
     name = label.name if name is None else text.line(name, "name", limit=NAME_LIMIT)
-    return await _saved(session, label, name, label.color if color is None else _color(color))
+    saved = await _saved(session, label, name, label.color if color is None else _color(color))
+    if (saved.name, saved.color) != before:
+        await _tell(session, actor, await _wearers(session, label_id))
+    return saved
 
 
 async def delete_label(session: AsyncSession, actor: Actor, label_id: UUID) -> None:
-    """Remove it, from every task as well."""
-    await session.delete(await _own(session, actor, label_id))
+    """Remove it, from every task as well. Those who look at them hear of that."""
+    label = await _own(session, actor, label_id)
+    wearers = await _wearers(session, label_id)
+    await session.delete(label)
+    await _tell(session, actor, wearers)
 
 
 async def found(session: AsyncSession, project: Project, wanted: Sequence[str]) -> list[UUID]:
@@ -116,6 +126,23 @@ def as_uuid(value: str) -> UUID | None:
         return UUID(value)
     except ValueError:
         return None
+
+
+async def _wearers(session: AsyncSession, label_id: UUID) -> list[tuple[UUID, UUID | None]]:
+    """(project, task) of the tasks that wear it; of very many, their projects alone."""
+    worn = col(TaskLabel.label_id) == label_id
+    query = select(col(Task.project_id), col(Task.id)).join(TaskLabel, col(TaskLabel.task_id) == col(Task.id))
+    rows = list(await session.execute(query.where(worn).order_by(col(Task.id)).limit(MOST_TOLD + 1)))
+    if len(rows) <= MOST_TOLD:
+        return [(project_id, task_id) for project_id, task_id in rows]
+    projects = query.with_only_columns(col(Task.project_id)).where(worn).distinct()
+    return [(project_id, None) for project_id in await session.scalars(projects)]
+
+
+async def _tell(session: AsyncSession, actor: Actor, wearers: list[tuple[UUID, UUID | None]]) -> None:
+    for project_id, task_id in wearers:
+        kind = "task:updated" if task_id else "project:updated"
+        await news.tell(session, kind, actor.id, project_id=project_id, task_id=task_id)
 
 
 def _of(project: Project) -> ColumnElement[bool]:
