@@ -193,7 +193,8 @@ async def test_lists_are_filtered_and_paged(ada: Actor, project: ProjectView) ->
     assert await titles(TaskFilter(q="task 2")) == ["Task 2"]
     assert await titles(TaskFilter(q="cart-3")) == ["Task 2"]
     assert await titles(TaskFilter(q="%")) == []
-    assert await titles(TaskFilter(project_id=uuid4())) == []
+    with pytest.raises(NotFound):
+        await titles(TaskFilter(project_id=uuid4()))
     for cursor in ("", "x", "é", "W10", "WyJhIiwgImIiXQ", "bnVsbA"):
         with pytest.raises(Invalid) as refused:
             async with db.transaction() as session:
