@@ -10,6 +10,7 @@ from uuid import uuid4
 
 import pytest
 
+from engine.agents import opencode_providers
 from engine.agents.demo_model import text_of
 from engine.agents.opencode import OpenCode
 from engine.errors import RunError
@@ -95,6 +96,29 @@ async def start(
     yield begin
     for run in begun:
         await run.agent.abort(run.server.box, run.session)
+
+
+@pytest.mark.parametrize(
+    ("provider", "model"), [("google", "gemini-2.5-pro"), ("openrouter", "anthropic/claude-sonnet-4.5")]
+)
+async def test_a_provider_without_an_sdk_here_is_asked_at_its_address(
+    opencode_server: OpenCodeServer,
+    model_server: ModelServer,
+    workspace: Workspaces,
+    monkeypatch: pytest.MonkeyPatch,
+    provider: str,
+    model: str,
+) -> None:
+    """All as it is with a key alone, save that the address is this machine's."""
+    monkeypatch.setitem(opencode_providers.ADDRESSES, provider, model_server.base_url)
+    run = Run(opencode_server, workspace({"app.py": "answer = 1\n"}), provider, model)
+    keys = [ProviderKey(provider, model_server.key)]
+    await run.agent.prepare(opencode_server.box, run.directory, keys, demo=False)
+    await run.begin(
+        f"{model_server.script(provider, Turn('', [Edit('app.py', '1', '2')]), Turn('Done.'))} do it"
+    )
+    await run.finish()
+    assert (run.folder / "app.py").read_text() == "answer = 2\n"
 
 
 async def test_it_edits_a_file_and_tells_what_it_does(start: Any, model_server: ModelServer) -> None:
