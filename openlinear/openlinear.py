@@ -28,6 +28,7 @@ from openlinear.pages.elsewhere import Elsewhere
 from openlinear.pages.inbox import InboxState, inbox_page
 from openlinear.pages.join import ROUTE as JOIN
 from openlinear.pages.join import JoinState, join_page
+from openlinear.pages.not_found import not_found_page
 from openlinear.pages.projects import ProjectsState, home_page, projects_page
 from openlinear.pages.providers import ProvidersState
 from openlinear.pages.repositories import RepositoriesState
@@ -93,77 +94,38 @@ app = Site(
 app.add_middleware(OneLogin())
 app.register_lifespan_task(api_lifespan)
 app.register_lifespan_task(live)
+app.add_page(not_found_page, route="404", title="Not found · OpenLinear")
 app.add_page(home_page, route="/", title="OpenLinear", on_load=ProjectsState.to_last)
 app.add_page(login_page, route="/login", title="Log in · OpenLinear")
 app.add_page(register_page, route="/register", title="Register · OpenLinear")
 app.add_page(forgot_page, route="/forgot", title="Forgot password · OpenLinear")
 app.add_page(reset_page, route="/reset", title="New password · OpenLinear")
 app.add_page(administrator_page, route="/administrator", title="Administrator · OpenLinear")
-app.add_page(
-    account_page,
-    route="/account",
-    title="Account · OpenLinear",
-    on_load=[Elsewhere.arrive, ShellState.load, AccountState.load, WaysState.load],
-)
-app.add_page(
-    administration_page,
-    route="/administration",
-    title="Administration · OpenLinear",
-    on_load=[Elsewhere.arrive, ShellState.load, AdministrationState.load],
-)
-app.add_page(
-    projects_page,
-    route="/projects",
-    title="Projects · OpenLinear",
-    on_load=[
-        Elsewhere.arrive,
-        ShellState.load,
-        ProjectsState.load,
-        ChecksState.close,
-        RepositoriesState.load,
-    ],
-)
-app.add_page(
-    inbox_page,
-    route="/inbox",
-    title="Inbox · OpenLinear",
-    on_load=[Elsewhere.arrive, ShellState.load, InboxState.load],
-)
-app.add_page(
-    teams_page,
-    route="/teams",
-    title="Teams · OpenLinear",
-    on_load=[Elsewhere.arrive, ShellState.load, TeamsState.load],
-)
-app.add_page(
-    team_page,
-    route=TEAM,
-    title="Team · OpenLinear",
-    on_load=[Elsewhere.arrive, ShellState.load, TeamState.load],
-)
 app.add_page(join_page, route=JOIN, title="Join · OpenLinear", on_load=[Elsewhere.arrive, JoinState.load])
-app.add_page(
-    settings_page,
-    route="/settings",
-    title="Settings · OpenLinear",
-    on_load=[Elsewhere.arrive, ShellState.load, SettingsState.load, ProvidersState.load, NetworkState.load],
-)
-app.add_page(
-    storage_page,
-    route="/settings/storage",
-    title="Storage · OpenLinear",
-    on_load=[Elsewhere.arrive, ShellState.load, StorageState.load],
-)
-for route in (OWN, OF_TEAM):
-    app.add_page(
-        webhooks_page,
-        route=route,
-        title="Webhooks · OpenLinear",
-        on_load=[Elsewhere.arrive, ShellState.load, WebhooksState.load],
-    )
 app.add_page(
     board_page,
     route=ROUTE,
     title="OpenLinear",
     on_load=[BoardState.open, PanelState.open, BatchState.open, BatchingState.load, ShellState.load],
 )
+
+INSIDE = (
+    ("Account", account_page, "/account", AccountState.load, WaysState.load),
+    ("Administration", administration_page, "/administration", AdministrationState.load),
+    ("Projects", projects_page, "/projects", ProjectsState.load, ChecksState.close, RepositoriesState.load),
+    ("Inbox", inbox_page, "/inbox", InboxState.load),
+    ("Teams", teams_page, "/teams", TeamsState.load),
+    ("Team", team_page, TEAM, TeamState.load),
+    ("Settings", settings_page, "/settings", SettingsState.load, ProvidersState.load, NetworkState.load),
+    ("Storage", storage_page, "/settings/storage", StorageState.load),
+    ("Webhooks", webhooks_page, OWN, WebhooksState.load),
+    ("Webhooks", webhooks_page, OF_TEAM, WebhooksState.load),
+)
+"""The pages beside the board: title, page, address, and what each loads."""
+for title, page, route, *loads in INSIDE:
+    app.add_page(
+        page,
+        route=route,
+        title=f"{title} · OpenLinear",
+        on_load=[Elsewhere.arrive, ShellState.load, *loads],
+    )

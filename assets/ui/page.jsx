@@ -78,8 +78,11 @@ export function Register(props) {
   return h(SignIn, { ...props, more: () => ({ invitation: invitation() || null }), after: () => sessionStorage.removeItem("link:/register") });
 }
 
-const NO_MAIL =
-  "This server sends no mail. Ask an administrator to run `openlinear reset-password` with your email: it prints a link for you.";
+const NO_MAIL = [
+  "This server sends no mail. Ask an administrator to run ",
+  h("code", { key: "command" }, "openlinear reset-password"),
+  " with your email: it prints a link for you.",
+];
 /** What is shown where a forgotten password is helped by mail; else who to ask. */
 export function ByMail({ children }) {
   const rules = useRules();

@@ -6,6 +6,7 @@ from typing import Any
 
 import httpx
 
+from openlinear.outside.http import tls
 from openlinear.outside.receiver import Refused, Way, ways
 
 SECONDS = 8.0
@@ -35,7 +36,7 @@ async def _read(way: Way, key: str) -> Any:
     extensions = {"sni_hostname": way.host}
     read = bytearray()
     async with (
-        httpx.AsyncClient(timeout=SECONDS, follow_redirects=False, trust_env=False) as client,
+        httpx.AsyncClient(timeout=SECONDS, verify=tls(), follow_redirects=False, trust_env=False) as client,
         client.stream("GET", way.target, headers=headers, extensions=extensions) as response,
     ):
         if response.status_code != httpx.codes.OK:

@@ -190,6 +190,7 @@ def _sign_in() -> rx.Component:
         ui.button(
             rx.cond(ProvidersState.signing_in, "Asking the provider", "Sign in with an account instead"),
             disabled=ProvidersState.signing_in,
+            justify_self="start",
             on_click=ProvidersState.begin_sign_in,
         ),
         rx.el.form(

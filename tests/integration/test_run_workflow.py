@@ -130,7 +130,7 @@ class Worker:
             count = (
                 "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND query = :query"
             )
-            return bool(await session.scalar(text(count), {"q": f"LISTEN {CHANNEL}"}))
+            return bool(await session.scalar(text(count), {"query": f"LISTEN {CHANNEL}"}))
 
     async def _cleared(self, run_id: UUID) -> bool:
         async with self.database.transaction() as session:
