@@ -56,7 +56,7 @@ def world(database: str, home: Path, monkeypatch: pytest.MonkeyPatch) -> pytest.
     }
     for name, value in values.items():
         monkeypatch.setenv(name, value)
-    for name in ("METRICS_TOKEN", "PUBLIC_URL", "API_HOST", "ALLOW_LOCAL_REMOTES", "TRUSTED_PROXIES"):
+    for name in ("METRICS_TOKEN", "PUBLIC_URL", "API_HOST", "ALLOW_LOCAL_REMOTES"):
         monkeypatch.delenv(name, raising=False)
     return monkeypatch
 
@@ -317,27 +317,6 @@ async def test_plain_text_on_the_network(
     world.setenv("API_HOST", host)
     world.setenv("PUBLIC_URL", public)
     assert (await found())["Exposure"].level == level
-
-
-@pytest.mark.parametrize(
-    ("host", "public", "trusted", "level"),
-    [
-        ("127.0.0.1", "https://board.example.org", None, None),
-        ("0.0.0.0", "http://board.example.org", None, None),
-        ("0.0.0.0", "https://board.example.org", None, "warning"),
-        ("0.0.0.0", "https://board.example.org", ",", "warning"),
-        ("0.0.0.0", "https://board.example.org", "10.0.0.0/24", "ok"),
-    ],
-)
-async def test_whom_the_server_believes_where_people_come_from(
-    world: pytest.MonkeyPatch, host: str, public: str, trusted: str | None, level: str | None
-) -> None:
-    world.setenv("API_HOST", host)
-    world.setenv("PUBLIC_URL", public)
-    if trusted is not None:
-        world.setenv("TRUSTED_PROXIES", trusted)
-    finding = (await found()).get("Proxies")
-    assert (finding and finding.level) == level
 
 
 @pytest.mark.parametrize(
