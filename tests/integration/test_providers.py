@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from engine.signals import EGRESS, Signals
-from openlinear import db
+from openlinear import db, engine_client
 from openlinear.adapters import product as engine_side
 from openlinear.services import accounts, providers
 from openlinear.services.errors import Invalid
@@ -111,6 +111,7 @@ async def endpoint(product: Workerless, monkeypatch: pytest.MonkeyPatch) -> Asyn
     """Start a server on this machine that gives this answer; its base URL. `heard` is what it was sent."""
     monkeypatch.setenv("ALLOW_LOCAL_REMOTES", "true")
     get_settings.cache_clear()
+    await engine_client.close()  # it has settings of its own
     servers: list[asyncio.Server] = []
 
     async def start(body: bytes, heard: list[str], status: str = "200 OK", more: str = "") -> str:
