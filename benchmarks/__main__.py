@@ -6,7 +6,19 @@ from importlib import import_module
 
 from benchmarks.table import show
 
-NAMES = ("workspace", "dispatch", "news", "start", "takeover", "durability", "queue", "merge", "batch", "api")
+NAMES = (
+    "workspace",
+    "dispatch",
+    "news",
+    "start",
+    "cancel",
+    "takeover",
+    "durability",
+    "queue",
+    "merge",
+    "batch",
+    "api",
+)
 
 
 def main() -> None:
