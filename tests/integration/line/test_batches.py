@@ -214,7 +214,7 @@ async def test_what_would_conflict_is_told_while_the_agents_are_at_work(batcher:
     batch = await batch_until(batcher, pressed, told)
     first, second, apart = batch["tasks"]
     assert first["clashes"] == [
-        {"taskId": tasks[1]["id"], "reference": second["reference"], "files": ["app.py"]}
+        {"taskId": tasks[1]["id"], "identifier": second["reference"], "files": ["app.py"]}
     ]
     assert [one["taskId"] for one in second["clashes"]] == [tasks[0]["id"]]
     assert apart["clashes"] == []
