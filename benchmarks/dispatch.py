@@ -19,7 +19,7 @@ from engine.agents.demo_model import text_of
 from engine.sandbox.docker import DockerSandbox
 from engine.settings import EngineSettings
 from tests.support.aftermath import cleared
-from tests.support.gitserver import TOKEN, serve_git
+from tests.support.gitserver import TOKEN, GitServer, serve_git
 from tests.support.modelserver import MARKER, Turn
 from tests.support.stack import Json, Person, Stack, register, serve_stack
 
@@ -57,7 +57,12 @@ class Arrivals(list[Json]):
 
 async def measure() -> Figures:
     await worker_image()
-    with database() as url, folder("dispatch") as home, serve_stack(url, home, **SETTINGS) as stack:
+    with (
+        database() as url,
+        folder("dispatch") as home,
+        serve_git(home / "git", bind="0.0.0.0") as reachable,
+        serve_stack(url, home, **SETTINGS, EGRESS_HOSTS=_inside_named(reachable)) as stack,
+    ):
         arrivals = stack.model.requests = Arrivals()
         async with httpx.AsyncClient(base_url=stack.url, timeout=60) as http:
             person = await register(stack, http, "Ada Lovelace", "ada@example.org")
@@ -65,17 +70,15 @@ async def measure() -> Figures:
             ours = await _ours(person, arrivals)
             await ours("warm")  # the container starts, the mirror is filled
             inside = await _inside(stack, person)
-            with serve_git(home / "git", bind="0.0.0.0") as reachable:
-                reachable.repos = stack.git.repos
-                port = reachable.url.rpartition(":")[2]
-                floor, clone = await _bare_scripts(stack, inside, arrivals, port)
-                ways = [
-                    (ours, Series("ours: POST execute", [])),
-                    (_first(ours, inside), Series("ours, the project's first run", [])),
-                    (floor, Series("floor: worktree add, session, prompt", [])),
-                    (clone, Series("clone --depth 1, session, prompt", [])),
-                ]
-                await _in_turn(ways)
+            reachable.repos = stack.git.repos
+            floor, clone = await _bare_scripts(stack, inside, arrivals, _inside_named(reachable))
+            ways = [
+                (ours, Series("ours: POST execute", [])),
+                (_first(ours, inside), Series("ours, the project's first run", [])),
+                (floor, Series("floor: worktree add, session, prompt", [])),
+                (clone, Series("clone --depth 1, session, prompt", [])),
+            ]
+            await _in_turn(ways)
     (_, mine), (_, first), (_, bare), (_, cloned) = ways
     return Figures(
         "Dispatch: to the agent's first request to the model",
@@ -128,10 +131,15 @@ def _first(ours: Way, inside: Inside) -> Way:
     return once
 
 
-async def _bare_scripts(stack: Stack, inside: Inside, arrivals: Arrivals, git_port: str) -> tuple[Way, Way]:
+def _inside_named(server: GitServer) -> str:
+    """The server's host and port, as a container knows them."""
+    return f"host.docker.internal:{server.url.rpartition(':')[2]}"
+
+
+async def _bare_scripts(stack: Stack, inside: Inside, arrivals: Arrivals, git_host: str) -> tuple[Way, Way]:
     (project_id, base), *_ = stack.rows("SELECT project_id, base_sha FROM runs ORDER BY created_at LIMIT 1")
     bare = await inside.bare_mirror(str(inside.box.objects / str(project_id)), base)
-    remote = f"http://host.docker.internal:{git_port}/bench/large.git"
+    remote = f"http://{git_host}/bench/large.git"
     header = httpx.BasicAuth("x-access-token", TOKEN)._auth_header
     agent = httpx.AsyncClient(base_url=inside.box.url, auth=("opencode", inside.box.password), timeout=60)
 
