@@ -1,4 +1,4 @@
-"""A warm `openlinear up`: seconds until the board answers, and what its two processes hold when idle."""
+"""A warm `openlinear up`: seconds until the board answers, and what its two processes take when idle."""
 
 import asyncio
 import os
@@ -35,14 +35,14 @@ def _measure() -> Figures:
     with folder("start") as home:
         _run(home)  # makes the database and the keys
         for _ in range(REPEATS):
-            seconds, memory = _run(home, idle=IDLE_SECONDS if len(warm.seconds) == REPEATS - 1 else 0)
+            seconds, idle = _run(home, settle=IDLE_SECONDS if len(warm.seconds) == REPEATS - 1 else 0)
             warm.seconds.append(seconds)
-    facts = [("asked", "at most 5,000 ms"), *memory]
+    facts = [("asked", "at most 5,000 ms"), *idle]
     return Figures("Start", [warm], facts=facts)
 
 
-def _run(home: Path, idle: float = 0) -> tuple[float, list[tuple[str, str]]]:
-    """Start, wait until it is ready, look at it after `idle` seconds, stop."""
+def _run(home: Path, settle: float = 0) -> tuple[float, list[tuple[str, str]]]:
+    """Start, wait until it is ready, look at it after `settle` seconds and for as long again, stop."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
     env = os.environ | {
@@ -59,8 +59,8 @@ def _run(home: Path, idle: float = 0) -> tuple[float, list[tuple[str, str]]]:
         try:
             _ready(f"http://127.0.0.1:{port}/health", up, home / "up.log")
             seconds = watch.seconds
-            time.sleep(idle)
-            return seconds, _memory(up.pid)
+            time.sleep(settle)
+            return seconds, _idle(up.pid, settle)
         finally:
             up.send_signal(signal.SIGINT)
             up.wait(30)
@@ -77,13 +77,24 @@ def _ready(url: str, up: "subprocess.Popen[bytes]", log: Path) -> None:
     raise SystemExit(f"openlinear up ended: {log.read_text()[-500:]}")
 
 
-def _memory(supervisor: int) -> list[tuple[str, str]]:
-    """RSS counts what processes share in each of them, PSS divides it between them."""
-    found = []
-    for process in psutil.Process(supervisor).children(recursive=True):
-        for name, mark in PROCESSES.items():
-            if mark in process.cmdline() and process.cmdline()[0] == sys.executable:
-                held = process.memory_full_info()
-                text = f"{held.rss / 2**20:.0f} MB resident, {held.pss / 2**20:.0f} MB proportional"
-                found.append((f"memory of the {name} process, idle", text))
-    return found
+def _idle(supervisor: int, seconds: float) -> list[tuple[str, str]]:
+    """What each of the two holds, and how much of a core it takes over so long.
+
+    RSS counts what processes share in each of them, PSS divides it between them.
+    """
+    found = {
+        name: process
+        for process in psutil.Process(supervisor).children(recursive=True)
+        for name, mark in PROCESSES.items()
+        if mark in process.cmdline() and process.cmdline()[0] == sys.executable
+    }
+    for process in found.values():
+        process.cpu_percent()
+    time.sleep(seconds)
+    told = []
+    for name, process in found.items():
+        share, held = process.cpu_percent(), process.memory_full_info()
+        told.append((f"processor of the {name} process, idle", f"{share:.1f} % of a core"))
+        text = f"{held.rss / 2**20:.0f} MB resident, {held.pss / 2**20:.0f} MB proportional"
+        told.append((f"memory of the {name} process, idle", text))
+    return told
