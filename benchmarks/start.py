@@ -86,7 +86,7 @@ def _idle(supervisor: int, seconds: float) -> list[tuple[str, str]]:
         name: process
         for process in psutil.Process(supervisor).children(recursive=True)
         for name, mark in PROCESSES.items()
-        if mark in process.cmdline() and process.cmdline()[0] == sys.executable
+        if mark in (command := _command(process)) and command[0] == sys.executable
     }
     for process in found.values():
         process.cpu_percent()
@@ -98,3 +98,10 @@ def _idle(supervisor: int, seconds: float) -> list[tuple[str, str]]:
         text = f"{held.rss / 2**20:.0f} MB resident, {held.pss / 2**20:.0f} MB proportional"
         told.append((f"memory of the {name} process, idle", text))
     return told
+
+
+def _command(process: psutil.Process) -> list[str]:
+    try:
+        return process.cmdline()
+    except psutil.NoSuchProcess:  # it looked for a sandbox, and is done
+        return []
