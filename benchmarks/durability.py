@@ -14,6 +14,7 @@ from benchmarks.idle import NOTHING, IdleProduct, build_idle
 from benchmarks.parts import database, folder
 from benchmarks.table import Figures, Ratio, Series
 from engine.bootstrap import launch
+from engine.doorbell import Doorbell
 from engine.ownership import Hold
 from engine.process import process_id
 from engine.run import carry, run_workflow
@@ -28,7 +29,7 @@ async def measure() -> Figures:
         fleet = Fleet(url, home, {})
         here = await build_idle(fleet.settings, IdleProduct(), process_id())
         await Membership(here, "bench").join()
-        await launch(here)
+        await launch(here, Doorbell())  # nothing is enqueued
         durable, plain = Series("as a durable workflow", []), Series("as plain calls", [])
         try:
             for number in range(WARM_UP + REPEATS):
