@@ -9,7 +9,7 @@ import pytest
 
 import engine
 from engine.agents.demo_cards import CARDS, MODEL, PROVIDER
-from tests.integration.test_opencode import Run
+from tests.support.opencoderun import Run
 from tests.support.opencodeserver import OpenCodeServer, git
 
 DEMO_REPOSITORY = Path(engine.__file__).parent / "git" / "demo_repo"

@@ -1,9 +1,6 @@
 """The OpenCode adapter on the real server, driven by a scripted model."""
 
-import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import aclosing
 from pathlib import Path, PurePosixPath
 from typing import Any
 from uuid import uuid4
@@ -12,90 +9,10 @@ import pytest
 
 from engine.agents import opencode_providers
 from engine.agents.demo_model import text_of
-from engine.agents.opencode import OpenCode
-from engine.errors import RunError
-from engine.ports import AgentEvent, ModelRef, ProviderKey, Session
-from engine.settings import EngineSettings
-from tests.support.modelserver import Ask, Bash, Edit, Fail, Hang, ModelServer, Read, Turn, Write
+from engine.ports import ProviderKey
+from tests.support.modelserver import Ask, Bash, Edit, ModelServer, Read, Turn, Write
+from tests.support.opencoderun import Run, Workspaces
 from tests.support.opencodeserver import OpenCodeServer, git
-
-Workspaces = Callable[[Mapping[str, str] | Path], Path]
-
-
-class Run:
-    """One run of the agent, as the engine's workflow makes it."""
-
-    def __init__(
-        self, server: OpenCodeServer, folder: Path, provider: str, model: str = "scripted-1"
-    ) -> None:
-        self.server, self.folder, self.model = server, folder, ModelRef(provider, model)
-        self.directory = PurePosixPath(folder)
-        self.run = str(uuid4())
-        self.agent = self.fresh_agent()
-        self.events: list[AgentEvent] = []
-
-    def fresh_agent(self) -> OpenCode:
-        return OpenCode(self.server.sandbox, EngineSettings(demo_model_pace=0))
-
-    async def begin(self, prompt: str) -> Session:
-        self.session = await self.agent.open(self.server.box, self.directory, self.run)
-        await self.agent.prompt(self.server.box, self.session, self.run, prompt, self.model)
-        return self.session
-
-    async def follow(
-        self, until: Callable[[AgentEvent], bool], seen: Mapping[str, str] | None = None, seconds: float = 40
-    ) -> AgentEvent:
-        """Collect events up to and with the first that `until` accepts."""
-        stream: Any = self.agent.events(self.server.box, self.session, seen or {})
-        async with asyncio.timeout(seconds), aclosing(stream):
-            async for event in stream:
-                self.events.append(event)
-                if until(event):
-                    return event
-        raise AssertionError("the stream of events ended")
-
-    async def finish(self) -> None:
-        await self.follow(lambda event: event.kind == "idle")
-
-    def recorded(self) -> dict[str, str]:
-        """What the engine's database would hold, for `seen`."""
-        return {part: str(len(text)) for part, text in self.texts().items()}
-
-    def where(self) -> dict[str, str]:
-        return {"directory": str(self.folder)}
-
-    def of(self, kind: str) -> list[AgentEvent]:
-        return [event for event in self.events if event.kind == kind]
-
-    def texts(self) -> dict[str, str]:
-        """The text of each part, put together from its pieces, which must not overlap or leave a gap."""
-        parts: dict[str, str] = {}
-        for event in self.events:
-            if event.kind == "text":
-                assert int(event.state) == len(parts.get(event.part, "")), event
-                parts[event.part] = parts.get(event.part, "") + event.text
-        return parts
-
-
-@pytest.fixture
-async def start(
-    opencode_server: OpenCodeServer, model_server: ModelServer, workspace: Workspaces
-) -> AsyncIterator[Callable[..., Any]]:
-    """Begin a run with a prompt on a small repository. Its provider is this test's model server."""
-    provider = f"p{uuid4().hex[:8]}"
-    begun: list[Run] = []
-
-    async def begin(prompt: str, key: str = model_server.key) -> Run:
-        run = Run(opencode_server, workspace({"app.py": "answer = 1\n"}), provider)
-        keys = [ProviderKey(provider, key, model_server.base_url, ("scripted-1",))]
-        await run.agent.prepare(opencode_server.box, run.directory, keys, demo=False)
-        await run.begin(prompt)
-        begun.append(run)
-        return run
-
-    yield begin
-    for run in begun:
-        await run.agent.abort(run.server.box, run.session)
 
 
 @pytest.mark.parametrize(
@@ -230,72 +147,6 @@ async def test_a_megabyte_of_text_comes_through_whole(start: Any, model_server: 
     run = await start(model_server.script("long", Turn(text, piece=4000)))
     await run.finish()
     assert list(run.texts().values()) == [text]
-
-
-async def test_a_wrong_key_names_the_provider_and_the_cure(start: Any, model_server: ModelServer) -> None:
-    run = await start(model_server.script("never", Turn("Never.")), key="wrong-key-of-this-test")
-    await run.finish()
-    (error,) = run.of("error")
-    assert error.details["class"] == "authentication"
-    assert run.model.provider in error.text
-    assert "Check the key under Settings." in error.text
-    assert "wrong-key-of-this-test" not in repr(run.events)
-
-
-async def test_a_model_that_is_not_known_is_named(start: Any, model_server: ModelServer) -> None:
-    run = await start(model_server.script("any", Turn("Hello.")))
-    await run.finish()
-    for model, kind in (
-        (ModelRef(run.model.provider, "no-such-model"), "invalid_request"),
-        (ModelRef("no-such-provider", "m"), "authentication"),
-    ):
-        with pytest.raises(RunError, match="no-such") as failed:
-            await run.agent.prompt(run.server.box, run.session, str(uuid4()), "hello", model)
-        assert failed.value.kind == kind
-        assert "Settings" in failed.value.reason
-        assert model_server.key not in repr(failed.getrepr())
-
-
-async def test_a_refused_request_is_an_error(start: Any, model_server: ModelServer) -> None:
-    run = await start(model_server.script("bad", Fail(400, message="context is wrong")))
-    await run.finish()
-    (error,) = run.of("error")
-    assert error.details["class"] == "invalid_request"
-    assert "context is wrong" in error.text
-
-
-async def test_429_for_ever_is_told_as_retries(start: Any, model_server: ModelServer) -> None:
-    run = await start(model_server.script("limit", Fail(429, retry_after=0.2, message="Rate limit reached")))
-    await run.follow(lambda event: event.kind == "retry" and event.details["attempt"] == 3)
-    assert [event.details["attempt"] for event in run.of("retry")] == [1, 2, 3]
-    assert {event.details["class"] for event in run.of("retry")} == {"rate_limit"}
-    assert not run.of("idle")
-
-
-async def test_500_twice_is_survived(start: Any, model_server: ModelServer) -> None:
-    run = await start(model_server.script("shaky", Fail(503, times=2, retry_after=0.2), Turn("Here.")))
-    await run.finish()
-    assert len(run.of("retry")) == 2
-    assert list(run.texts().values()) == ["Here."]
-    assert not run.of("error")
-
-
-async def test_a_dropped_stream_is_told_as_retries(start: Any, model_server: ModelServer) -> None:
-    run = await start(model_server.script("drop", Turn("Half a sen", dropped=True)))
-    await run.follow(lambda event: event.kind == "retry" and event.details["attempt"] == 3)
-    assert {event.details["class"] for event in run.of("retry")} == {"network"}
-
-
-async def test_a_model_that_never_answers_gives_no_sign_of_life(
-    start: Any, model_server: ModelServer
-) -> None:
-    run = await start(model_server.script("hang", Hang()))
-    with pytest.raises(TimeoutError):
-        await run.follow(lambda event: event.kind == "idle", seconds=3)
-    run.events.clear()
-    with pytest.raises(TimeoutError):
-        await run.follow(lambda event: event.kind == "idle", seconds=3)
-    assert not run.events
 
 
 async def test_a_permission_is_asked_and_the_refusal_explained(start: Any, model_server: ModelServer) -> None:

@@ -9,8 +9,8 @@ import pytest
 from engine.agents import opencode
 from engine.errors import RunError
 from engine.ports import ProviderKey
-from tests.integration.test_opencode import Run
 from tests.support.modelserver import Bash, ModelServer, Turn
+from tests.support.opencoderun import Run
 from tests.support.opencodeserver import OpenCodeServer
 
 
